@@ -1,0 +1,60 @@
+"""Checkpoints: everything that a run needs to go on exactly, or to be exported."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from training.config import Config
+
+FORMAT = 1
+
+
+class CheckpointError(Exception):
+    """A checkpoint cannot be read or belongs to another run; the text says which."""
+
+
+@dataclass
+class Checkpoint:
+    """The state of a run after `step` optimiser steps."""
+
+    name: str
+    config: Config
+    seed: int
+    origin: str
+    #: The command that started the run, as a person would type it.
+    command: str
+    step: int = 0
+    seconds: float = 0.0
+    best: float = float("-inf")
+    weights: dict[str, Tensor] = field(default_factory=dict)
+    averaged: dict[str, Tensor] = field(default_factory=dict)
+    optimizer: dict[str, Any] = field(default_factory=dict)
+    #: One row for each validation: step, epoch, loss, hole PSNR, seconds.
+    history: list[dict[str, float]] = field(default_factory=list)
+
+    def save(self, path: Path) -> None:
+        """Write the whole file beside its place, then rename it."""
+        values = {**self.__dict__, "config": self.config.to_dict(), "format": FORMAT}
+        temporary = path.with_name(path.name + ".part")
+        torch.save(values, temporary)
+        os.replace(temporary, path)
+
+    @staticmethod
+    def load(path: Path) -> Checkpoint:
+        """Raises CheckpointError with one line that names the file."""
+        try:
+            values = torch.load(path, map_location="cpu", weights_only=True)
+        except FileNotFoundError:
+            raise CheckpointError(f"{path}: no such checkpoint") from None
+        except Exception as error:
+            reason = str(error).splitlines()[0]
+            raise CheckpointError(f"{path}: not a readable checkpoint ({reason})") from None
+        if not isinstance(values, dict) or values.pop("format", None) != FORMAT:
+            raise CheckpointError(f"{path}: not a checkpoint of this version of training")
+        return Checkpoint(**{**values, "config": Config.from_dict(values["config"])})

@@ -1,0 +1,93 @@
+"""What one training run is made of, read from a TOML file in `training/configs/`."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any, TypeVar
+
+CONFIGS = Path(__file__).parent / "configs"
+Part = TypeVar("Part")
+
+
+class ConfigError(Exception):
+    """A configuration names something that does not exist; the text says what."""
+
+
+@dataclass(frozen=True)
+class Network:
+    """Channels and residual blocks per level, and channels at full size."""
+
+    widths: tuple[int, ...] = (64, 128, 128)
+    depths: tuple[int, ...] = (2, 2, 2)
+    stem: int = 16
+
+
+@dataclass(frozen=True)
+class Damage:
+    """The published recipe, and the share of patches that get wider lines instead.
+
+    Photographs have damage wider than the recipe's two pixels; a network that never saw any
+    leaves its middle grey.
+    """
+
+    count: tuple[int, int] = (1, 9)
+    thickness: tuple[int, int] = (1, 2)
+    wide_share: float = 0.0
+    wide_count: tuple[int, int] = (1, 4)
+    wide_thickness: tuple[int, int] = (3, 6)
+
+
+@dataclass(frozen=True)
+class Config:
+    """One run; every field can be set in the TOML file under the same name."""
+
+    network: Network = field(default_factory=Network)
+    damage: Damage = field(default_factory=Damage)
+    patch: int = 32
+    batch: int = 64
+    epochs: int = 16
+    learning_rate: float = 2e-3
+    warmup_steps: int = 200
+    weight_decay: float = 1e-3
+    #: Weight of undamaged pixels in the loss; damaged ones weigh 1.
+    known_weight: float = 0.1
+    #: Weight of the squared error beside the absolute error.
+    square_weight: float = 5.0
+    ema_decay: float = 0.999
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain numbers and lists, as checkpoints and cards keep them."""
+        return {key: _plain(value) for key, value in asdict(self).items()}
+
+    @staticmethod
+    def from_dict(values: dict[str, Any]) -> Config:
+        """The inverse of `to_dict`; raises ConfigError for an unknown name."""
+        values = dict(values)
+        network = _made(Network, values.pop("network", {}))
+        damage = _made(Damage, values.pop("damage", {}))
+        known = {f.name for f in fields(Config)}
+        for name in values.keys() - known:
+            raise ConfigError(f"unknown setting {name!r}: choose from {', '.join(sorted(known))}")
+        return Config(network=network, damage=damage, **values)
+
+
+def load(path: Path) -> Config:
+    """The configuration in a TOML file; raises ConfigError with one line that names the file."""
+    try:
+        return Config.from_dict(tomllib.loads(path.read_text(encoding="utf-8")))
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error.strerror})") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, ConfigError, TypeError) as error:
+        raise ConfigError(f"{path}: {error}") from None
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _made(kind: type[Part], values: dict[str, Any]) -> Part:
+    return kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})

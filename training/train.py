@@ -1,0 +1,306 @@
+"""Train one of the two autoencoders. Reads top to bottom; nothing hides in a framework.
+
+    python -m training.train autoencoder --data cifar10.tar.xz --out runs/autoencoder
+    python -m training.train partial-conv --data cifar10.tar.xz --out runs/partial-conv
+    python -m training.train autoencoder --data cifar10.tar.xz --out runs/autoencoder --resume
+
+Every random number of a step stems from (seed, step), so a resumed run goes on exactly as if it
+had never stopped, and the same seed gives the same weights on the CPU (for the same number of
+threads and version of PyTorch).
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+from dataclasses import replace
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import torch
+import typer
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from torch import Tensor, nn
+
+from inpaintcli.damage import draw_lines
+from training.checkpoint import Checkpoint, CheckpointError
+from training.config import CONFIGS, Config, ConfigError, Damage
+from training.config import load as load_config
+from training.data import DataError, Pictures
+from training.data import load as load_pictures
+from training.networks import NETWORKS, build
+
+Method = StrEnum("Method", {name: name for name in NETWORKS})  # type: ignore[misc]
+Array = NDArray[np.uint8]
+
+#: Validation damage is the same in every run, whatever its seed.
+VALIDATION_SEED = 20_000
+VALIDATION_PICTURES = 1_000
+
+
+def main(
+    method: Annotated[Method, typer.Argument(help="Which network.")],
+    data: Annotated[
+        Path, typer.Option(help="cifar-10-python.tar.gz, a folder of pictures, or a tar of one.")
+    ],
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for last.pt and best.pt. [default: runs/METHOD]")
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="TOML file. [default: training/configs/METHOD.toml]")
+    ] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Length of the schedule.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Fixes the weights on the CPU.")] = 0,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads.")] = None,
+    minutes: Annotated[
+        float | None, typer.Option(min=0.01, help="Stop after this time; --resume goes on.")
+    ] = None,
+    limit: Annotated[int | None, typer.Option(min=100, help="Use only N pictures.")] = None,
+    validate_every: Annotated[int, typer.Option(min=1, help="Steps between validations.")] = 500,
+    resume: Annotated[bool, typer.Option(help="Go on from OUT/last.pt.")] = False,
+) -> None:
+    """Train METHOD on the pictures in DATA; keep the last and the best checkpoint in OUT."""
+    console = Console(stderr=True, soft_wrap=True, highlight=False)
+    out = out or Path("runs") / method.value
+    try:
+        settings = load_config(config or CONFIGS / f"{method.value}.toml")
+        settings = replace(settings, epochs=epochs or settings.epochs)
+        pictures = load_pictures(data).at_least(settings.patch)
+        if limit:
+            pictures = spread(pictures, limit)
+        train, held_out = pictures.held_out()
+        state = Checkpoint(method.value, settings, seed, train.origin, shell_command())
+        if resume:
+            state = Checkpoint.load(out / "last.pt")
+            if (state.name, state.config, state.seed) != (method.value, settings, seed):
+                raise CheckpointError(
+                    f"{out / 'last.pt'}: holds another run ({state.name}, seed {state.seed}, "
+                    f"{state.config.epochs} epochs): give its own options or another --out"
+                )
+        elif (out / "last.pt").exists():
+            raise CheckpointError(f"{out / 'last.pt'} exists: --resume goes on from it")
+        where = torch.device(
+            ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
+        )
+        torch.empty(0, device=where)
+        out.mkdir(parents=True, exist_ok=True)
+    except (ConfigError, DataError, CheckpointError, OSError, RuntimeError, AssertionError) as error:
+        console.print(f"Error: {error}", style="red", markup=False)
+        raise typer.Exit(2) from None
+    if threads:
+        torch.set_num_threads(threads)
+    fit(state, train, spread(held_out, VALIDATION_PICTURES), where, out, console,
+        validate_every, minutes)  # fmt: skip
+
+
+def fit(
+    state: Checkpoint,
+    train: Pictures,
+    held_out: Pictures,
+    device: torch.device,
+    out: Path,
+    console: Console,
+    validate_every: int = 500,
+    minutes: float | None = None,
+) -> None:
+    """Run `state` to the end of its schedule, or until `minutes` have passed."""
+    config = state.config
+    torch.manual_seed(state.seed)
+    network = build(state.name, config.network).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    optimizer = torch.optim.AdamW(
+        network.parameters(), config.learning_rate, (0.9, 0.99), weight_decay=config.weight_decay
+    )
+    if state.step:
+        network.load_state_dict(state.weights)
+        optimizer.load_state_dict(state.optimizer)
+    averaged = {
+        name: state.averaged.get(name, value).detach().clone().to(device)
+        for name, value in network.state_dict().items()
+    }
+    per_epoch = math.ceil(len(train) / config.batch)
+    total = per_epoch * config.epochs
+    validation = validation_batches(held_out, config)
+    count = sum(parameter.numel() for parameter in network.parameters())
+    console.print(
+        f"{state.name}: {count / 1e6:.2f} M parameters, {len(train)} pictures from {train.origin}, "
+        f"{total} steps of {config.batch}, on {device}, from step {state.step}",
+        markup=False,
+    )
+
+    def validate(loss: float) -> None:
+        psnr = hole_psnr(build_like(network, averaged, state), validation, device)
+        epoch = state.step / per_epoch
+        state.history.append(
+            {"step": state.step, "epoch": round(epoch, 3), "loss": round(loss, 5),
+             "hole_psnr": round(psnr, 3), "seconds": round(state.seconds)}
+        )  # fmt: skip
+        console.print(
+            f"step {state.step:6d}  epoch {epoch:6.2f}  loss {loss:.4f}  "
+            f"hole PSNR {psnr:.3f} dB  {state.seconds / 60:.1f} min"
+        )
+        state.weights = network.state_dict()
+        state.averaged = averaged
+        state.optimizer = optimizer.state_dict()
+        state.save(out / "last.pt")
+        if psnr > state.best:
+            state.best = psnr
+            state.save(out / "best.pt")
+
+    running = 0.0
+    started = time.monotonic() - state.seconds
+    stop_at = math.inf if minutes is None else state.seconds + minutes * 60
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
+               TimeRemainingColumn(), TextColumn("{task.fields[loss]}"))  # fmt: skip
+    order_epoch, order = -1, np.empty(0, np.int64)
+    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+        task = progress.add_task(state.name, total=total, completed=state.step, loss="")
+        try:
+            while state.step < total and state.seconds < stop_at:
+                epoch, position = divmod(state.step, per_epoch)
+                if epoch != order_epoch:
+                    order_epoch = epoch
+                    order = np.random.default_rng([state.seed, epoch]).permutation(len(train))
+                chosen = order[position * config.batch : (position + 1) * config.batch]
+                rng = np.random.default_rng([state.seed, epoch, position])
+                images, masks = batch([train.items[i] for i in chosen], config, rng, device)
+
+                for group in optimizer.param_groups:
+                    group["lr"] = learning_rate(state.step, total, config)
+                network.train()
+                with torch.autocast(device.type, torch.bfloat16):
+                    restored = network(images * (1 - masks), masks)
+                loss = restoration_loss(restored.float(), images, masks, config)
+                optimizer.zero_grad(set_to_none=True)
+                loss.backward()
+                nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+                optimizer.step()
+
+                state.step += 1
+                decay = min(config.ema_decay, (1 + state.step) / (10 + state.step))
+                with torch.no_grad():
+                    current = list(network.state_dict().values())
+                    torch._foreach_lerp_(list(averaged.values()), current, 1 - decay)
+                state.seconds = time.monotonic() - started
+                value = float(loss.detach())
+                running = value if not running else 0.98 * running + 0.02 * value
+                progress.update(task, completed=state.step, loss=f"loss {running:.4f}")
+                if state.step % validate_every == 0 or state.step == total:
+                    validate(running)
+        except KeyboardInterrupt:
+            console.print("interrupted: --resume goes on from here")
+        if not state.history or state.history[-1]["step"] != state.step:
+            validate(running)
+
+
+def batch(
+    items: list[Array], config: Config, rng: np.random.Generator, device: torch.device
+) -> tuple[Tensor, Tensor]:
+    """Random crops, half of them mirrored, each with damage of its own.
+
+    Returns float pictures (N, 3, patch, patch) in [0, 1] and masks (N, 1, patch, patch).
+    """
+    side = config.patch
+    images = np.empty((len(items), side, side, 3), np.uint8)
+    for index, item in enumerate(items):
+        top = int(rng.integers(item.shape[0] - side + 1))
+        left = int(rng.integers(item.shape[1] - side + 1))
+        crop = item[top : top + side, left : left + side]
+        images[index] = crop[:, ::-1] if rng.random() < 0.5 else crop
+    masks = np.stack([patch_mask(side, config.damage, rng) for _ in items])
+    return to_tensors(images, masks, device)
+
+
+def patch_mask(side: int, damage: Damage, rng: np.random.Generator) -> Array:
+    """Damage of one training patch, uint8 (side, side), 1 = damaged."""
+    canvas = np.zeros((side, side), np.uint8)
+    if rng.random() < damage.wide_share:
+        draw_lines(canvas, rng, damage.wide_count, damage.wide_thickness)
+    else:
+        draw_lines(canvas, rng, damage.count, damage.thickness)
+    return canvas
+
+
+def to_tensors(images: Array, masks: Array, device: torch.device) -> tuple[Tensor, Tensor]:
+    """uint8 (N, h, w, 3) and (N, h, w) to float (N, 3, h, w) in [0, 1] and (N, 1, h, w)."""
+    pictures = torch.from_numpy(images).to(device).float().div_(255).permute(0, 3, 1, 2)
+    return (
+        pictures.contiguous(memory_format=torch.channels_last),
+        torch.from_numpy(masks).to(device).float()[:, None],
+    )
+
+
+def learning_rate(step: int, total: int, config: Config) -> float:
+    """Linear warm-up, then half a cosine down to 1 % of the peak."""
+    warm = min(1.0, (step + 1) / config.warmup_steps)
+    fall = 0.505 + 0.495 * math.cos(math.pi * step / total)
+    return config.learning_rate * warm * fall
+
+
+def restoration_loss(restored: Tensor, images: Tensor, masks: Tensor, config: Config) -> Tensor:
+    """Absolute plus weighted squared error, over damaged pixels and a little over known ones."""
+    difference = restored - images
+    error = (difference.abs() + config.square_weight * difference.square()).mean(1, keepdim=True)
+    damaged = (error * masks).sum() / masks.sum().clamp(min=1)
+    known = (error * (1 - masks)).sum() / (1 - masks).sum().clamp(min=1)
+    return damaged + config.known_weight * known
+
+
+def validation_batches(held_out: Pictures, config: Config) -> list[tuple[Array, Array]]:
+    """Centre crops of the held-out pictures with the published recipe, drawn once."""
+    rng = np.random.default_rng(VALIDATION_SEED)
+    side = config.patch
+    published = replace(config.damage, wide_share=0.0)
+    crops, masks = [], []
+    for item in held_out.items:
+        top, left = (item.shape[0] - side) // 2, (item.shape[1] - side) // 2
+        crops.append(item[top : top + side, left : left + side])
+        masks.append(patch_mask(side, published, rng))
+    return [
+        (np.stack(crops[i : i + 250]), np.stack(masks[i : i + 250]))
+        for i in range(0, len(crops), 250)
+    ]
+
+
+@torch.no_grad()
+def hole_psnr(
+    network: nn.Module, batches: list[tuple[Array, Array]], device: torch.device
+) -> float:
+    """Peak signal-to-noise ratio in dB, pooled over every damaged pixel, rounded to 8 bit."""
+    network.eval()
+    squares = pixels = 0.0
+    for crops, holes in batches:
+        images, masks = to_tensors(crops, holes, device)
+        restored = network(images * (1 - masks), masks).clamp(0, 1).mul(255).round().div(255)
+        squares += float(((restored - images).square() * masks).sum())
+        pixels += float(masks.sum()) * 3
+    return -10 * math.log10(max(squares / max(pixels, 1), 1e-10))
+
+
+def build_like(network: nn.Module, weights: dict[str, Tensor], state: Checkpoint) -> nn.Module:
+    """A copy of the network with other weights."""
+    device = next(network.parameters()).device
+    other = build(state.name, state.config.network).to(device)
+    other.load_state_dict(weights)
+    return other
+
+
+def spread(pictures: Pictures, limit: int) -> Pictures:
+    """At most `limit` pictures, spread evenly over the set, so over its classes too."""
+    step = max(1, math.ceil(len(pictures) / limit))
+    return Pictures(pictures.items[::step], pictures.origin)
+
+
+def shell_command() -> str:
+    """The command as typed, with paths shortened to their names: a card may be published."""
+    words = [Path(word).name if "/" in word else word for word in sys.argv[1:]]
+    return " ".join(["python -m training.train", *words])
+
+
+if __name__ == "__main__":
+    typer.run(main)
