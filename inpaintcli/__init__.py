@@ -1,0 +1,31 @@
+"""Restore damaged photographs: arrays in, arrays out.
+
+    from inpaintcli import damage, load_model, restore, score
+
+    damaged, mask = damage(pixels, "scratches", seed=1)
+    restored = restore(damaged, mask)
+    print(score(restored, pixels, mask).hole_psnr)
+
+Pixels are uint8 or uint16 NumPy arrays (h, w) or (h, w, c) in RGB order; masks are bool (h, w),
+True = damaged. Importing this package needs no PyTorch and loads no model.
+"""
+
+from inpaintcli.damage import damage
+from inpaintcli.errors import InpaintError, ModelError, PhotoError, UsageError
+from inpaintcli.inpainters.registry import load_model
+from inpaintcli.metrics import Scores, score
+from inpaintcli.restore import restore
+from inpaintcli.version import __version__
+
+__all__ = [
+    "InpaintError",
+    "ModelError",
+    "PhotoError",
+    "Scores",
+    "UsageError",
+    "__version__",
+    "damage",
+    "load_model",
+    "restore",
+    "score",
+]

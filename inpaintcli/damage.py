@@ -27,6 +27,7 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 PATCH = 32
 
 Canvas = NDArray[np.uint8]
+Pixels = NDArray[np.uint8] | NDArray[np.uint16]
 Mask = NDArray[np.bool_]
 
 
@@ -59,6 +60,29 @@ def generator(seed: int, name: str = "") -> np.random.Generator:
     return np.random.default_rng([seed, zlib.crc32(name.encode("utf-8", "surrogateescape"))])
 
 
+def damage(
+    pixels: Pixels,
+    kind: Kind = "lines",
+    *,
+    seed: int = 0,
+    name: str = "",
+    count: tuple[int, int] | None = None,
+    thickness: tuple[int, int] | None = None,
+    coverage: float | None = None,
+) -> tuple[Pixels, Mask]:
+    """Damage a photo: (damaged pixels, mask). The same size, seed and name give the same damage.
+
+    pixels: uint8 or uint16, (h, w) or (h, w, c); alpha is left alone. The other arguments are
+    those of `draw_mask`.
+    """
+    rng = generator(seed, name)
+    mask = draw_mask(
+        (pixels.shape[0], pixels.shape[1]), rng, kind,
+        count=count, thickness=thickness, coverage=coverage,
+    )  # fmt: skip
+    return apply_mask(pixels, mask), mask
+
+
 def draw_mask(
     shape: tuple[int, int],
     rng: np.random.Generator,
@@ -79,7 +103,7 @@ def draw_mask(
     if kind not in RECIPES:
         raise UsageError(f"unknown kind of damage {kind!r}: choose from {', '.join(KINDS)}")
     recipe = RECIPES[kind]
-    _check(count, thickness, coverage)
+    check_recipe(count, thickness, coverage)
     height, width = shape
     short = min(height, width)
     if thickness is None:
@@ -123,18 +147,19 @@ def draw_lines(
         cv2.line(canvas, (x[0], y[0]), (x[1], y[1]), 1, line_width)
 
 
-def apply_mask(pixels: NDArray[np.generic], mask: Mask) -> NDArray[np.generic]:
+def apply_mask(pixels: Pixels, mask: Mask) -> Pixels:
     """A copy of (h, w) or (h, w, c) pixels in which the damaged ones are white."""
     damaged = pixels.copy()
-    white = np.iinfo(pixels.dtype).max if pixels.dtype.kind == "u" else 1
-    colours = damaged if damaged.ndim == 2 or damaged.shape[2] in (1, 3) else damaged[..., :-1]
-    colours[mask] = white
+    has_alpha = pixels.ndim == 3 and pixels.shape[2] in (2, 4)
+    colours = damaged[..., :-1] if has_alpha else damaged
+    colours[mask] = np.iinfo(pixels.dtype).max
     return damaged
 
 
-def _check(
+def check_recipe(
     count: tuple[int, int] | None, thickness: tuple[int, int] | None, coverage: float | None
 ) -> None:
+    """Raise UsageError where a range is empty or a share out of bounds; see `draw_mask`."""
     for name, bounds, least in (("count", count, 0), ("thickness", thickness, 1)):
         if bounds and not least <= bounds[0] <= bounds[1]:
             raise UsageError(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -43,7 +42,7 @@ class Checkpoint:
         values = {**self.__dict__, "config": self.config.to_dict(), "format": FORMAT}
         temporary = path.with_name(path.name + ".part")
         torch.save(values, temporary)
-        os.replace(temporary, path)
+        temporary.replace(path)
 
     @staticmethod
     def load(path: Path) -> Checkpoint:
@@ -53,7 +52,7 @@ class Checkpoint:
         except FileNotFoundError:
             raise CheckpointError(f"{path}: no such checkpoint") from None
         except Exception as error:
-            reason = str(error).splitlines()[0]
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
             raise CheckpointError(f"{path}: not a readable checkpoint ({reason})") from None
         if not isinstance(values, dict) or values.pop("format", None) != FORMAT:
             raise CheckpointError(f"{path}: not a checkpoint of this version of training")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import pickle
+import posixpath
 import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -69,8 +70,9 @@ def load(path: Path, split: Split = "train") -> Pictures:
     """All pictures of a split.
 
     `path` is `cifar-10-python.tar.gz`, the folder that it unpacks to, a folder of pictures, or a
-    tar of such a folder. Folders named `train` and `test` at the top are the splits; where there
-    are none, every picture belongs to both. Pictures come sorted by name.
+    tar of such a folder. Folders named `train` and `test` at the top, or below the one folder that
+    holds all, are the splits; where there are none, every picture belongs to both. Pictures come
+    sorted by name.
 
     Raises DataError with one line that names the path.
     """
@@ -123,16 +125,21 @@ def _members(path: Path) -> Iterator[tuple[str, bytes]]:
                 file = archive.extractfile(member) if member.isfile() else None
                 if file:
                     yield member.name.removeprefix("./"), file.read()
-    except (tarfile.TarError, EOFError, OSError, ValueError) as error:
-        raise DataError(f"{path}: not a readable tar archive ({error})") from None
+            # Where a file is cut off between two members, tarfile stops without a word.
+            assert archive.fileobj
+            archive.fileobj.seek(archive.offset)
+            if archive.fileobj.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
+                raise tarfile.ReadError("unexpected end of data")
     except Exception as error:  # lzma and zlib raise their own types for a broken stream
-        raise DataError(f"{path}: broken archive ({error})") from None
+        reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(":")
+        raise DataError(f"{path}: not a readable tar archive ({reason})") from None
 
 
 def _of_split(names: list[str], split: Split) -> list[str]:
-    tops = {name.split("/")[0] for name in names}
-    if {"train", "test"} <= tops:
-        return [name for name in names if name.startswith(f"{split}/")]
+    shared = posixpath.commonpath(names or [""])
+    tops = [name.removeprefix(shared).lstrip("/").split("/")[0] for name in names]
+    if {"train", "test"} <= set(tops):
+        return [name for name, top in zip(names, tops, strict=True) if top == split]
     return names
 
 

@@ -12,6 +12,7 @@ threads and version of PyTorch).
 from __future__ import annotations
 
 import math
+import signal
 import sys
 import time
 from dataclasses import replace
@@ -33,7 +34,7 @@ from training.config import CONFIGS, Config, ConfigError, Damage
 from training.config import load as load_config
 from training.data import DataError, Pictures
 from training.data import load as load_pictures
-from training.networks import NETWORKS, build
+from training.networks import MULTIPLE, NETWORKS, build
 
 Method = StrEnum("Method", {name: name for name in NETWORKS})  # type: ignore[misc]
 Array = NDArray[np.uint8]
@@ -71,6 +72,8 @@ def main(
     try:
         settings = load_config(config or CONFIGS / f"{method.value}.toml")
         settings = replace(settings, epochs=epochs or settings.epochs)
+        if settings.patch % MULTIPLE:
+            raise ConfigError(f"patch {settings.patch}: give a multiple of {MULTIPLE}")
         pictures = load_pictures(data).at_least(settings.patch)
         if limit:
             pictures = spread(pictures, limit)
@@ -90,8 +93,9 @@ def main(
         )
         torch.empty(0, device=where)
         out.mkdir(parents=True, exist_ok=True)
-    except (ConfigError, DataError, CheckpointError, OSError, RuntimeError, AssertionError) as error:
-        console.print(f"Error: {error}", style="red", markup=False)
+    # RuntimeError and AssertionError: how PyTorch refuses a device.
+    except (ConfigError, DataError, CheckpointError, OSError, RuntimeError, AssertionError) as why:
+        console.print(f"Error: {why}", style="red", markup=False)
         raise typer.Exit(2) from None
     if threads:
         torch.set_num_threads(threads)
@@ -147,10 +151,19 @@ def fit(
         state.weights = network.state_dict()
         state.averaged = averaged
         state.optimizer = optimizer.state_dict()
+        better = psnr > state.best
+        state.best = max(psnr, state.best)
         state.save(out / "last.pt")
-        if psnr > state.best:
-            state.best = psnr
+        if better:
             state.save(out / "best.pt")
+
+    stopping = False
+
+    def stop(*_: object) -> None:
+        # A step that is cut short could not be resumed exactly: finish it. Ctrl-C again kills.
+        nonlocal stopping
+        stopping = True
+        signal.signal(signal.SIGINT, interrupt)
 
     running = 0.0
     started = time.monotonic() - state.seconds
@@ -160,8 +173,9 @@ def fit(
     order_epoch, order = -1, np.empty(0, np.int64)
     with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
         task = progress.add_task(state.name, total=total, completed=state.step, loss="")
+        interrupt = signal.signal(signal.SIGINT, stop)
         try:
-            while state.step < total and state.seconds < stop_at:
+            while state.step < total and state.seconds < stop_at and not stopping:
                 epoch, position = divmod(state.step, per_epoch)
                 if epoch != order_epoch:
                     order_epoch = epoch
@@ -192,7 +206,9 @@ def fit(
                 progress.update(task, completed=state.step, loss=f"loss {running:.4f}")
                 if state.step % validate_every == 0 or state.step == total:
                     validate(running)
-        except KeyboardInterrupt:
+        finally:
+            signal.signal(signal.SIGINT, interrupt)
+        if stopping:
             console.print("interrupted: --resume goes on from here")
         if not state.history or state.history[-1]["step"] != state.step:
             validate(running)

@@ -1,0 +1,5 @@
+"""`python -m inpaintcli` is `inpaint`."""
+
+from inpaintcli.cli.main import main
+
+main()

@@ -1,0 +1,119 @@
+"""`inpaint damage`: undamaged photos in, damaged photos and their masks out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.text import Text
+
+from inpaintcli import mask as masks
+from inpaintcli import photo, report
+from inpaintcli.cli import options
+from inpaintcli.cli.progress import Bars
+from inpaintcli.damage import Kind, check_recipe
+from inpaintcli.damage import damage as damage_pixels
+from inpaintcli.errors import ExitCode, InpaintError
+from inpaintcli.pairing import Found, check_outputs, find
+
+
+@dataclass(frozen=True)
+class Row:
+    """What became of one photo."""
+
+    photo: Path
+    damaged_photo: Path
+    mask: Path
+    damaged: float | None = None
+    error: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        if self.error:
+            return {"photo": str(self.photo), "status": "failed", "error": self.error}
+        return {
+            "photo": str(self.photo),
+            "status": "damaged",
+            "output": str(self.damaged_photo),
+            "mask": str(self.mask),
+            "damaged": self.damaged,
+        }
+
+
+def damage(
+    photos: options.Photos,
+    out: Annotated[
+        Path, typer.Option("-o", "--output", help="Folder that gets damaged/ and masks/.")
+    ],
+    kind: Annotated[Kind, typer.Option(help="What to draw.")] = "lines",
+    seed: Annotated[
+        int, typer.Option(min=0, help="The same seed and name give the same damage.")
+    ] = 0,
+    count: Annotated[
+        tuple[int, int] | None,
+        typer.Option(metavar="A B", help="Draw A to B shapes."),
+    ] = None,
+    thickness: Annotated[
+        tuple[int, int] | None,
+        typer.Option(metavar="A B", help="Make them A to B pixels wide."),
+    ] = None,
+    coverage: Annotated[
+        float | None,
+        typer.Option(metavar="X", help="Draw until a share of X is damaged, such as 0.05."),
+    ] = None,
+    overwrite: options.Overwrite = False,
+    quiet: options.Quiet = False,
+    json: options.Json = False,
+) -> int:
+    """Damage photos, to try the methods on pictures whose undamaged state is known.
+
+    Writes OUT/damaged/NAME.png and OUT/masks/NAME.png; folders below a DIR are mirrored.
+
+    Example: `inpaint damage photos -o trial --kind scratches`, then
+    `inpaint restore trial/damaged --mask trial/masks --reference photos -o trial/restored`
+    """
+    check_recipe(count, thickness, coverage)
+    found = find(photos, recursive=True, apart=[out])
+    rows = [
+        Row(one.path, _place(out / "damaged", one), _place(out / "masks", one)) for one in found
+    ]
+    outputs = [path for row in rows for path in (row.damaged_photo, row.mask)]
+    check_outputs(outputs, [one.path for one in found], overwrite=overwrite)
+
+    done: list[Row] = []
+    with Bars(len(found), quiet=quiet) as bars:
+        for one, row in zip(found, rows, strict=True):
+            bars.photo(one.path)
+            try:
+                source = photo.read(one.path)
+                pixels, mask = damage_pixels(
+                    source.pixels, kind, seed=seed, name=one.key,
+                    count=count, thickness=thickness, coverage=coverage,
+                )  # fmt: skip
+                for path in (row.damaged_photo, row.mask):
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                masks.write(mask, row.mask)
+                photo.write(replace(source, pixels=pixels), row.damaged_photo)
+                done.append(Row(row.photo, row.damaged_photo, row.mask, float(mask.mean())))
+            except InpaintError as error:
+                bars.say(f"inpaint: {error}")
+                done.append(Row(row.photo, row.damaged_photo, row.mask, error=str(error)))
+            bars.photo_done()
+    if json:
+        report.print_json(row.to_dict() for row in done)
+    elif not quiet:
+        table = report.plain_table(["photo", "damaged photo", "mask"], ["damaged"])
+        for row in done:
+            paths = ("failed", "") if row.error else (row.damaged_photo, row.mask)
+            table.add_row(
+                *(Text(report.shown(path)) for path in (row.photo, *paths)),
+                report.percent(row.damaged),
+            )
+        report.print_table(table)
+    return ExitCode.PHOTO_FAILED if any(row.error for row in done) else ExitCode.DONE
+
+
+def _place(folder: Path, one: Found) -> Path:
+    return folder / one.name.with_suffix(".png")

@@ -1,0 +1,80 @@
+"""The `inpaint` command: its subcommands, and how errors end it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+from typer.exceptions import Abort, Exit, TyperException
+
+from inpaintcli import __version__
+from inpaintcli.cli.damage import damage
+from inpaintcli.cli.models import models
+from inpaintcli.cli.restore import restore
+from inpaintcli.cli.score import score
+from inpaintcli.errors import ExitCode, InpaintError
+from inpaintcli.report import shown
+
+app = typer.Typer(
+    name="inpaint",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="markdown",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for command in (restore, damage, score, models):
+    app.command()(command)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"inpaint {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def inpaint(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Restore damaged photographs, offline; undamaged pixels stay as they are.
+
+    Exit codes: 0 all done; 1 at least one photo failed, the rest is done; 2 a wrong call, known
+    before any work; 3 the model or the device cannot be used; 130 interrupted.
+    """
+
+
+def run(arguments: list[str] | None = None) -> int:
+    """Run the command with `arguments` (those of the process by default); returns its exit code."""
+    command = typer.main.get_command(app)
+    try:
+        result = command.main(arguments, prog_name="inpaint", standalone_mode=False)
+        return result if isinstance(result, int) else ExitCode.DONE
+    except Exit as stop:
+        return stop.exit_code
+    except InpaintError as error:
+        return _told(str(error), error.exit_code)
+    except (KeyboardInterrupt, Abort):
+        return _told("interrupted", ExitCode.INTERRUPTED)
+    except BrokenPipeError:
+        # Whoever reads our output has enough; the interpreter must not complain at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return ExitCode.DONE
+    except TyperException as error:
+        text = error.format_message()
+        if text:
+            return _told(f"{text.rstrip('.')}: see inpaint --help", ExitCode.USAGE)
+        return ExitCode.USAGE
+
+
+def _told(text: str, code: ExitCode) -> int:
+    print(f"inpaint: {shown(text)}", file=sys.stderr)
+    return code
+
+
+def main() -> None:
+    """Entry point of the `inpaint` script and of `python -m inpaintcli`."""
+    sys.exit(run())

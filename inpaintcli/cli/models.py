@@ -1,0 +1,45 @@
+"""`inpaint models`: every method, what it needs and how good it is."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+from rich.text import Text
+
+from inpaintcli import report
+from inpaintcli.cli import options
+from inpaintcli.inpainters.base import Card
+from inpaintcli.inpainters.registry import DEFAULT, cards
+
+
+def models(json: options.Json = False) -> int:
+    """List the methods that --model takes, with what they need and their measured scores.
+
+    An ONNX file of your own works by its path: `inpaint restore --model FILE.onnx`.
+    """
+    if json:
+        report.print_json({**asdict(card), "default": card.name == DEFAULT} for card in cards())
+        return 0
+    table = report.plain_table(
+        ["name", "method", "tile", "size", "hole PSNR dB", "trained on", "licence of the data"], []
+    )
+    for card in cards():
+        score = card.scores.get("hole_psnr")
+        cells = (
+            card.name + (" (default)" if card.name == DEFAULT else ""),
+            _method(card),
+            "whole" if card.tile is None else str(card.tile),
+            f"{card.size / 1e6:.1f} MB" if card.size else "-",
+            "-" if score is None else f"{score:.2f}",
+            card.trained_on or "-",
+            card.data_licence or "-",
+        )
+        table.add_row(*map(Text, cells))
+    report.print_table(table)
+    return 0
+
+
+def _method(card: Card) -> str:
+    if card.missing:
+        return f"{card.summary}: not installed, pip install {card.missing}"
+    return card.summary

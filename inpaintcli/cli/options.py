@@ -1,0 +1,32 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Photos = Annotated[
+    list[Path], typer.Argument(metavar="PHOTO|DIR...", help="Photos, or folders of photos.")
+]
+Json = Annotated[
+    bool, typer.Option("--json", help="Print one JSON object a photo instead of the table.")
+]
+Quiet = Annotated[
+    bool, typer.Option("--quiet", "-q", help="Print nothing but errors (and --json).")
+]
+Overwrite = Annotated[
+    bool, typer.Option("--overwrite", help="Replace results that exist already.")
+]
+Recursive = Annotated[
+    bool, typer.Option("--recursive", "-r", help="Take folders with all folders below them.")
+]
+InvertMask = Annotated[bool, typer.Option("--invert-mask", help="Black marks damage, not white.")]
+FitMask = Annotated[
+    bool, typer.Option("--fit-mask", help="Scale a mask of another size to the photo.")
+]
+GrowMask = Annotated[
+    int,
+    typer.Option("--grow-mask", min=0, max=1000, metavar="N", help="Widen the mask by N pixels."),
+]

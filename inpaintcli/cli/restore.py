@@ -1,0 +1,152 @@
+"""`inpaint restore`: photos and masks in, restored photos out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from inpaintcli import batch, metrics, report
+from inpaintcli.cli import options
+from inpaintcli.cli.progress import Bars
+from inpaintcli.errors import ExitCode, UsageError
+from inpaintcli.inpainters.registry import DEFAULT, load_model
+from inpaintcli.pairing import find
+from inpaintcli.restore import Progress, tile_of
+
+
+def restore(
+    photos: options.Photos,
+    mask: Annotated[
+        Path | None,
+        typer.Option(help="What is damaged (white): one picture for all photos, or a folder."),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", help="File (for one photo) or folder for the results."),
+    ] = None,
+    reference: Annotated[
+        Path | None, typer.Option(help="The undamaged photo, or a folder of them, to score by.")
+    ] = None,
+    model: Annotated[
+        str, typer.Option(metavar="NAME|FILE.onnx", help="Method: see `inpaint models`.")
+    ] = DEFAULT,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    tile: Annotated[
+        int | None, typer.Option(min=8, metavar="N", help="Side of the tiles in pixels.")
+    ] = None,
+    overlap: Annotated[
+        int | None, typer.Option(min=0, metavar="N", help="Overlap of the tiles in pixels.")
+    ] = None,
+    batch_size: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Tiles per call of the model.")
+    ] = None,
+    threads: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="CPU threads; all cores by default.")
+    ] = None,
+    invert_mask: options.InvertMask = False,
+    grow_mask: options.GrowMask = 0,
+    fit_mask: options.FitMask = False,
+    in_place: Annotated[
+        bool, typer.Option("--in-place", help="Replace the photos themselves.")
+    ] = False,
+    overwrite: options.Overwrite = False,
+    recursive: options.Recursive = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")
+    ] = False,
+    quiet: options.Quiet = False,
+    json: options.Json = False,
+) -> int:
+    """Fill what the mask marks as damaged; every other pixel stays as it is.
+
+    Without `-o` the result lies beside the photo as NAME-restored.SUFFIX. Masks and references in
+    a folder are paired with photos by relative name without suffix. A mask is white where the
+    photo is damaged; in a mask with transparency, whatever is painted is damaged.
+
+    Example: `inpaint restore print.jpg --mask print-mask.png`
+    """
+    if mask is None:
+        raise UsageError("--mask is missing: give a picture that is white where damage is")
+    if in_place and out:
+        raise UsageError("--in-place and -o exclude each other: give one of them")
+    apart = [path for path in (mask, reference, out) if path]
+    found = find(photos, recursive=recursive, apart=apart)
+    if out and len(photos) == 1 and photos[0].is_dir() and out.is_file():
+        raise UsageError(f"{out}: is a file; the results of a folder need a folder")
+    plan = batch.plan(
+        found, mask, out=out, reference=reference, in_place=in_place, overwrite=overwrite
+    )
+    inpainter = load_model(model, device=device, threads=threads)
+    tile_of(inpainter.card, tile, overlap)
+    outcomes = list(plan.failures)
+    with Bars(len(plan.jobs), quiet=quiet) as bars:
+        for failure in plan.failures:
+            bars.say(f"inpaint: {failure.error}")
+        if dry_run:
+            outcomes += [
+                batch.Outcome(job.photo, "planned", job.output, job.mask) for job in plan.jobs
+            ]
+        else:
+
+            def on_start(job: batch.Job) -> Progress:
+                bars.photo(job.photo)
+                return bars.tiles
+
+            try:
+                for outcome in batch.run(
+                    plan.jobs,
+                    inpainter,
+                    batch.MaskOptions(invert_mask, fit_mask, grow_mask),
+                    batch.RestoreOptions(tile, overlap, batch_size),
+                    on_start,
+                ):
+                    outcomes.append(outcome)
+                    bars.photo_done()
+                    if outcome.error:
+                        bars.say(f"inpaint: {outcome.error}")
+                    elif outcome.note and not quiet:
+                        bars.say(f"{outcome.photo}: {outcome.note}")
+            except KeyboardInterrupt:
+                left = len(plan.jobs) + len(plan.failures) - len(outcomes)
+                bars.say(f"inpaint: interrupted: {len(outcomes)} done, {left} left")
+                _print(outcomes, json=json, quiet=quiet)
+                return ExitCode.INTERRUPTED
+    _print(outcomes, json=json, quiet=quiet)
+    failed = any(outcome.status == "failed" for outcome in outcomes)
+    return ExitCode.PHOTO_FAILED if failed else ExitCode.DONE
+
+
+def _print(outcomes: list[batch.Outcome], *, json: bool, quiet: bool) -> None:
+    if json:
+        report.print_json(outcome.to_dict() for outcome in outcomes)
+    elif not quiet:
+        report.print_table(_table(outcomes))
+
+
+def _table(outcomes: list[batch.Outcome]) -> Table:
+    scored = [outcome.scores for outcome in outcomes if outcome.scores]
+    headings = [heading for heading, *_ in report.SCORE_COLUMNS] if scored else []
+    table = report.plain_table(["photo", "result"], ["damaged", "seconds", *headings])
+    for outcome in outcomes:
+        result = str(outcome.output) if outcome.output else ""
+        if outcome.status != "restored":
+            result = f"{outcome.status} {result}".strip()
+        table.add_row(
+            Text(report.shown(outcome.photo)),
+            Text(report.shown(result)),
+            report.percent(outcome.damaged),
+            "-" if outcome.seconds is None else f"{outcome.seconds:.1f}",
+            *(report.score_cells(outcome.scores) if scored else []),
+        )
+    if len(scored) > 1:
+        mean = metrics.mean(scored)
+        table.add_section()
+        table.add_row(
+            f"mean of {len(scored)}", "", report.percent(mean.damaged), "",
+            *report.score_cells(mean),
+        )  # fmt: skip
+    return table

@@ -1,0 +1,82 @@
+"""`inpaint score`: how close restored photos are to their references."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from inpaintcli import mask as masks
+from inpaintcli import photo, report
+from inpaintcli.cli import options
+from inpaintcli.errors import ExitCode, InpaintError, PhotoError, UsageError
+from inpaintcli.metrics import Scores, size
+from inpaintcli.metrics import score as score_pixels
+from inpaintcli.pairing import Found, Partners, find
+
+
+def score(
+    restored: Annotated[Path, typer.Argument(help="The restored photo, or a folder of them.")],
+    reference: Annotated[Path, typer.Argument(help="The undamaged photo, or a folder of them.")],
+    mask: Annotated[
+        Path | None,
+        typer.Option(help="What was damaged: adds the scores over damaged pixels."),
+    ] = None,
+    invert_mask: options.InvertMask = False,
+    fit_mask: options.FitMask = False,
+    json: options.Json = False,
+) -> int:
+    """Score restored photos against undamaged ones: Dice, PSNR and SSIM.
+
+    Dice is 2·Σxy / (Σx² + Σy²) over intensities in [0, 1]: 1 for equal pictures only. Files in
+    folders are paired by relative name without suffix.
+
+    Example: `inpaint score restored.png original.png --mask mask.png`
+    """
+    found = find([restored], recursive=True)
+    if restored.is_dir() and not reference.is_dir():
+        raise UsageError(f"{reference}: is no folder, and {restored} is one: give two of a kind")
+    references = Partners(reference, "reference")
+    mask_files = Partners(mask, "mask") if mask else None
+    rows: list[tuple[Path, Scores]] = []
+    failed = False
+    for one in found:
+        try:
+            scores = _scores(one, references, mask_files, invert_mask, fit_mask)
+        except InpaintError as error:
+            failed = True
+            print(f"inpaint: {report.shown(str(error))}", file=sys.stderr)
+            if json:
+                report.print_json(
+                    [{"photo": str(one.path), "status": "failed", "error": str(error)}]
+                )
+        else:
+            rows.append((one.path, scores))
+            if json:
+                report.print_json(
+                    [{"photo": str(one.path), "status": "scored", "scores": scores.to_dict()}]
+                )
+    if rows and not json:
+        report.print_table(report.score_table(rows))
+    return ExitCode.PHOTO_FAILED if failed else ExitCode.DONE
+
+
+def _scores(
+    one: Found, references: Partners, mask_files: Partners | None, invert: bool, fit: bool
+) -> Scores:
+    pixels = photo.read(one.path).pixels
+    path = references.of(one)
+    reference = photo.read(path).pixels
+    if reference.shape[:2] != pixels.shape[:2]:
+        raise PhotoError(
+            f"{path}: the reference is {size(reference.shape)}, {one.path} is "
+            f"{size(pixels.shape)}: give one of the same size"
+        )
+    if mask_files is None:
+        return score_pixels(pixels, reference)
+    shape = (pixels.shape[0], pixels.shape[1])
+    return score_pixels(
+        pixels, reference, masks.read_for(mask_files.of(one), shape, invert=invert, scale=fit)
+    )

@@ -1,0 +1,1 @@
+"""What fills damaged pixels: one file a method, and a registry of their names."""

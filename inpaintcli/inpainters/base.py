@@ -1,0 +1,61 @@
+"""What every inpainting method is to the rest of the program: a card and a call."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Card:
+    """What a method is and what it needs; callers look here and special-case nothing."""
+
+    #: The name that `--model` takes.
+    name: str
+    #: One line on how it works.
+    summary: str
+    #: Side in pixels of the square tiles that it is run on; None takes the photo whole.
+    tile: int | None = None
+    #: Pixels by which neighbouring tiles overlap.
+    overlap: int = 0
+    #: Height and width of its input must be multiples of this.
+    multiple: int = 1
+    #: Farthest distance in pixels from a known pixel that it fills well in one go; damage that
+    #: reaches deeper is filled coarse to fine. None where the method handles any depth itself.
+    reach: int | None = None
+    #: True if it computes in 8 bit, whatever the depth of the photo.
+    eight_bit: bool = False
+    #: What it was trained on, and the terms of that data; empty for methods without training.
+    trained_on: str = ""
+    data_licence: str = ""
+    licence: str = "MIT"
+    version: str = ""
+    #: Measured scores by name, for example {"hole PSNR (dB)": 23.1}.
+    scores: dict[str, float] = field(default_factory=dict)
+    #: Size of its file in bytes; 0 for methods without one.
+    size: int = 0
+    #: The name of the package to install where the method is not available; empty if it is.
+    missing: str = ""
+
+
+class Inpainter(Protocol):
+    """Fills damaged pixels.
+
+    Called with `images` float32 (N, 3, h, w) in [0, 1], damaged pixels 0, and `masks` float32
+    (N, 1, h, w), 1 = damaged; returns float32 (N, 3, h, w) in [0, 1]. Only its damaged pixels are
+    used.
+    """
+
+    @property
+    def card(self) -> Card:
+        """What the method is and needs."""
+        ...
+
+    def __call__(self, images: Floats, masks: Floats) -> Floats:
+        """The restored pictures."""
+        ...

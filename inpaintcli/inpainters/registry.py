@@ -1,0 +1,70 @@
+"""The names that `--model` takes, and what they load."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from inpaintcli.errors import ModelError, UsageError
+from inpaintcli.inpainters import biharmonic, opencv, patchmatch
+from inpaintcli.inpainters.base import Card, Inpainter
+from inpaintcli.inpainters.onnx_model import OnnxInpainter, card_of
+from inpaintcli.runtime import CUDA_INSTALL, Session, check_device
+
+WEIGHTS = Path(__file__).parent.parent / "weights"
+
+#: The better of the two autoencoders, as `python -m training.results` measures them.
+DEFAULT = "partial-conv"
+NETWORKS = ("autoencoder", "partial-conv")
+CLASSICAL: dict[str, Callable[[], Inpainter]] = {
+    "telea": opencv.telea,
+    "navier-stokes": opencv.navier_stokes,
+    "patchmatch": patchmatch.PatchMatchInpainter,
+    "biharmonic": biharmonic.BiharmonicInpainter,
+}
+NAMES = (*NETWORKS, *CLASSICAL)
+
+
+def load_model(
+    model: str | Path = DEFAULT, *, device: str = "auto", threads: int | None = None
+) -> Inpainter:
+    """The inpainter of a name in `NAMES`, or of the ONNX file at a path.
+
+    device: auto, cpu, cuda or cuda:N. threads: CPU threads, all usable cores by default.
+    Raises UsageError for an unknown name or missing file, ModelError where the model or the
+    device cannot be used.
+    """
+    check_device(device)
+    name = str(model)
+    if name in NETWORKS:
+        return OnnxInpainter(WEIGHTS / f"{name}.onnx", device, threads)
+    if name in CLASSICAL:
+        inpainter = CLASSICAL[name]()
+        if inpainter.card.missing:
+            raise ModelError(
+                f"--model {name} needs a package that is not installed: "
+                f"pip install {inpainter.card.missing}"
+            )
+        if device.startswith("cuda"):
+            raise ModelError(
+                f"--device {device}: {name} runs on the CPU only; "
+                f"{' and '.join(NETWORKS)} run on CUDA ({CUDA_INSTALL})"
+            )
+        return inpainter
+    path = Path(model)
+    if path.suffix.lower() != ".onnx":
+        raise UsageError(
+            f"unknown model {name!r}: choose from {', '.join(NAMES)}, or give an .onnx file"
+        )
+    if not path.is_file():
+        raise UsageError(f"{path}: no such model file")
+    return OnnxInpainter(path, device, threads)
+
+
+def cards() -> Iterator[Card]:
+    """The cards of all methods, networks first, also of those that are not installed."""
+    for name in NETWORKS:
+        path = WEIGHTS / f"{name}.onnx"
+        yield card_of(Session(path, "cpu", 1).metadata, path)
+    for make in CLASSICAL.values():
+        yield make().card

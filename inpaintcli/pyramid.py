@@ -1,0 +1,70 @@
+"""The photo at half size and back, and which damage is too deep for full size."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+Pixels = NDArray[np.uint8] | NDArray[np.uint16]
+Mask = NDArray[np.bool_]
+Floats = NDArray[np.float32]
+
+#: Rows that are turned to float at a time, so that a large photo needs little memory beside it.
+STRIP = 256
+
+
+def deeper_than(mask: Mask, reach: int) -> Mask:
+    """Damaged pixels farther than `reach` px from every known pixel."""
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
+    return np.asarray(cv2.erode(mask.view(np.uint8), disc)).astype(bool)
+
+
+def halved(pixels: Pixels, mask: Mask) -> tuple[Pixels, Mask]:
+    """The photo at half size (uint16), each pixel the mean of the known ones among its four.
+
+    Where none of the four is known the pixel is damaged. Odd sides are rounded up.
+    """
+    height, width = mask.shape
+    half = ((height + 1) // 2, (width + 1) // 2)
+    small = np.empty((*half, 3), np.uint16)
+    small_mask = np.empty(half, np.bool_)
+    scale = np.float32(np.iinfo(np.uint16).max / np.iinfo(pixels.dtype).max)
+    for top in range(0, height, 2 * STRIP):
+        rows = np.s_[top : top + 2 * STRIP]
+        known = (~mask[rows]).astype(np.float32)
+        colours = pixels[rows] * known[..., None]
+        edge = ((0, len(known) % 2), (0, width % 2))
+        share = _boxes(np.pad(known, edge)[..., None])
+        sums = _boxes(np.pad(colours, (*edge, (0, 0))))
+        out = np.s_[top // 2 : top // 2 + len(sums)]
+        small[out] = np.rint(sums / np.maximum(share, 1) * scale)
+        small_mask[out] = share[..., 0] == 0
+    return small, small_mask
+
+
+def _boxes(values: Floats) -> Floats:
+    """Sums over 2x2 boxes of (h, w, c) with even h and w."""
+    pairs = values[0::2] + values[1::2]
+    return np.asarray(pairs[:, 0::2] + pairs[:, 1::2])
+
+
+def doubled(
+    pixels: Pixels, shape: tuple[int, int], strip: int = STRIP
+) -> Iterator[tuple[int, Floats]]:
+    """A (h, w, 3) level at twice its size, cut to `shape`, bilinear, in strips from the top.
+
+    `strip` is the number of rows of `pixels` in each. Yields (first row, float32 rows in [0, 1]).
+    """
+    height, width = shape
+    scale = np.float32(1 / np.iinfo(pixels.dtype).max)
+    for top in range(0, len(pixels), strip):
+        # One more row on either side, so that strips meet as if enlarged in one piece.
+        before, after = max(0, top - 1), min(len(pixels), top + strip + 1)
+        part = pixels[before:after].astype(np.float32) * scale
+        large = cv2.resize(part, (2 * part.shape[1], 2 * part.shape[0]))
+        skip = 2 * (top - before)
+        rows = np.asarray(large, np.float32)[skip : skip + 2 * strip, :width]
+        yield 2 * top, rows[: max(0, height - 2 * top)]

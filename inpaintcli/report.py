@@ -1,0 +1,98 @@
+"""Results as people and scripts read them: a table, or one JSON object a line."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import IO, Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from inpaintcli import metrics
+from inpaintcli.metrics import Scores
+
+#: Heading, field of Scores and format of every score column.
+SCORE_COLUMNS = (
+    ("Dice", "dice", "{:.4f}"),
+    ("PSNR dB", "psnr", "{:.2f}"),
+    ("SSIM", "ssim", "{:.4f}"),
+    ("hole PSNR dB", "hole_psnr", "{:.2f}"),
+    ("hole SSIM", "hole_ssim", "{:.4f}"),
+)
+
+
+def console(stream: IO[str]) -> Console:
+    """A Rich console that colours a terminal and neither wraps nor cuts where it is piped."""
+    width = None if stream.isatty() else 10_000
+    return Console(file=stream, width=width, highlight=False, soft_wrap=not stream.isatty())
+
+
+def shown(path: Path | str) -> str:
+    """A path as one printable line, whatever bytes or line breaks its name has."""
+    text = os.fsencode(path).decode("utf-8", "replace")
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
+def print_json(rows: Iterable[dict[str, Any]], stream: IO[str] | None = None) -> None:
+    """One JSON object a line; names that are not UTF-8 come with replacement characters."""
+    for row in rows:
+        text = json.dumps(row, ensure_ascii=True, allow_nan=False)
+        print(text, file=stream or sys.stdout, flush=True)
+
+
+def print_table(table: Table, stream: IO[str] | None = None) -> None:
+    """Print a table to standard output, or to `stream`."""
+    stream = stream or sys.stdout
+    out = console(stream)
+    if stream.isatty():
+        out.print(table)
+        return
+    # Piped, a table is as wide as its content, and no line ends in blanks.
+    out.width = max(80, out.measure(table).maximum)
+    with out.capture() as capture:
+        out.print(table)
+    for line in capture.get().strip("\n").splitlines():
+        print(line.rstrip(), file=stream)
+
+
+def plain_table(texts: Sequence[str], numbers: Sequence[str]) -> Table:
+    """An empty table in the style of all our tables: columns of text, then columns of numbers."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for heading in texts:
+        table.add_column(heading, overflow="fold")
+    for heading in numbers:
+        table.add_column(heading, justify="right", no_wrap=True)
+    return table
+
+
+def percent(share: float | None) -> str:
+    """A share of 0 to 1 as a percentage, or a dash."""
+    return "-" if share is None else f"{share:.2%}"
+
+
+def score_cells(scores: Scores | None) -> list[str]:
+    """The cells of SCORE_COLUMNS; dashes where there is no score."""
+    values = scores.to_dict() if scores else {}
+    cells = []
+    for _, name, form in SCORE_COLUMNS:
+        value = values.get(name)
+        cells.append("-" if value is None else form.format(value))
+    return cells
+
+
+def score_table(rows: Sequence[tuple[Path, Scores]]) -> Table:
+    """Scores a photo, and their mean where there are several."""
+    table = plain_table(["photo"], ["damaged", *(heading for heading, *_ in SCORE_COLUMNS)])
+    for path, scores in rows:
+        table.add_row(Text(shown(path)), percent(scores.damaged), *score_cells(scores))
+    if len(rows) > 1:
+        mean = metrics.mean(scores for _, scores in rows)
+        table.add_section()
+        table.add_row(f"mean of {len(rows)}", percent(mean.damaged), *score_cells(mean))
+    return table

@@ -1,0 +1,153 @@
+"""ONNX Runtime sessions: provider, threads, silence. Nothing else imports onnxruntime."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import sys
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inpaintcli.errors import ModelError, UsageError
+
+if TYPE_CHECKING:
+    import onnxruntime
+
+CUDA_INSTALL = "pip install 'inpaintcli[cuda]'"
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """An input or output of a model: its name, its type ("tensor(float)") and its shape, in which
+    free sizes are names or None."""
+
+    name: str
+    type: str
+    shape: tuple[int | str | None, ...]
+
+    def __str__(self) -> str:
+        sizes = "x".join("?" if size is None else str(size) for size in self.shape)
+        return f"{self.name} {self.type.removeprefix('tensor(').removesuffix(')')} {sizes}"
+
+
+def check_device(device: str) -> str:
+    """`device` as given if it is auto, cpu, cuda or cuda:N; raises UsageError otherwise."""
+    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", device):
+        raise UsageError(f"unknown device {device!r}: choose from auto, cpu, cuda or cuda:N")
+    return device
+
+
+class Session:
+    """One model file, loaded on one device."""
+
+    def __init__(self, path: Path, device: str = "auto", threads: int | None = None):
+        """Load `path` on `device` (auto, cpu, cuda, cuda:N) with `threads` CPU threads.
+
+        `auto` takes CUDA where a session really runs on it, else the CPU. Raises ModelError where
+        the file is no model that ONNX Runtime can load, or the device cannot be used.
+        """
+        check_device(device)
+        self.path = path
+        self._session = _open(path, device, threads)
+        self.metadata: dict[str, str] = dict(
+            self._session.get_modelmeta().custom_metadata_map or {}
+        )
+        self.inputs = [Tensor(i.name, i.type, tuple(i.shape)) for i in self._session.get_inputs()]
+        self.outputs = [Tensor(o.name, o.type, tuple(o.shape)) for o in self._session.get_outputs()]
+
+    @property
+    def device(self) -> str:
+        """Where it runs: "cpu" or "cuda"."""
+        return "cuda" if "CUDA" in self._session.get_providers()[0] else "cpu"
+
+    def run(self, feeds: dict[str, NDArray[Any]]) -> list[NDArray[Any]]:
+        """All outputs for the named inputs; raises ModelError with ONNX Runtime's reason."""
+        try:
+            outputs = self._session.run(None, feeds)
+        except Exception as error:  # ONNX Runtime's exceptions share no public base class
+            raise ModelError(
+                f"{self.path}: the model failed on {self.device}: {_first_line(error)}"
+            ) from None
+        return [np.asarray(output) for output in outputs]
+
+
+def _open(path: Path, device: str, threads: int | None) -> onnxruntime.InferenceSession:
+    with _silence():
+        import onnxruntime as ort
+
+        # 4 = fatal only: what matters comes as an exception and is told in one line.
+        ort.set_default_logger_severity(4)
+        options = ort.SessionOptions()
+        options.log_severity_level = 4
+        options.inter_op_num_threads = 1
+        options.intra_op_num_threads = threads or usable_cores()
+        available = ort.get_available_providers()
+        if device != "cpu" and "CUDAExecutionProvider" in available:
+            if hasattr(ort, "preload_dlls"):
+                with contextlib.suppress(Exception):
+                    ort.preload_dlls()
+            number = int(device.partition(":")[2] or 0)
+            providers = [("CUDAExecutionProvider", {"device_id": number}), "CPUExecutionProvider"]
+            with contextlib.suppress(Exception):
+                session = ort.InferenceSession(os.fspath(path), options, providers=providers)
+                # ONNX Runtime falls back to the CPU by itself where CUDA's libraries are missing.
+                if session.get_providers()[0] == "CUDAExecutionProvider":
+                    return session
+        try:
+            session = ort.InferenceSession(
+                os.fspath(path), options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:
+            raise ModelError(
+                f"{path}: not a model that ONNX Runtime can load: {_first_line(error)}"
+            ) from None
+    if device.startswith("cuda"):
+        raise ModelError(
+            f"--device {device}: ONNX Runtime finds no CUDA device that it can use here; "
+            f"{CUDA_INSTALL} adds what it needs beside NVIDIA's driver, --device cpu works without"
+        )
+    return session
+
+
+def usable_cores() -> int:
+    """The number of cores that this process may use, which a container may limit."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _first_line(error: Exception) -> str:
+    text = str(error).strip().splitlines() or [type(error).__name__]
+    # "[ONNXRuntimeError] : 7 : INVALID_PROTOBUF : Load model from x.onnx failed:Protobuf ..."
+    return re.sub(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ", "", text[0])
+
+
+_silencing = threading.Lock()
+
+
+@contextlib.contextmanager
+def _silence() -> Iterator[None]:
+    """Send file descriptors 1 and 2 to nowhere: ONNX Runtime prints from C++, where Python's
+    redirections do not reach."""
+    with _silencing, contextlib.ExitStack() as stack:
+        try:
+            null = os.open(os.devnull, os.O_WRONLY)
+            stack.callback(os.close, null)
+            for stream, descriptor in ((sys.stdout, 1), (sys.stderr, 2)):
+                if stream is not None:
+                    stream.flush()
+                kept = os.dup(descriptor)
+                stack.callback(os.close, kept)
+                stack.callback(os.dup2, kept, descriptor)
+                os.dup2(null, descriptor)
+        except OSError:
+            # A closed descriptor has nobody to disturb.
+            pass
+        yield

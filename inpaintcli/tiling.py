@@ -1,0 +1,146 @@
+"""Where tiles lie, how they are cut out of a photo, and how their results blend. Pure NumPy.
+
+Tiles form a regular grid of squares that overlap their neighbours; the last tile of a row or
+column lies flush with the photo's edge. Only tiles that touch damage are cut out. Rows of tiles
+are worked off from top to bottom, so that no more than one row of float pixels is ever held.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Pixels = NDArray[np.uint8] | NDArray[np.uint16]
+Mask = NDArray[np.bool_]
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of tiles: `top` of them all, and the `lefts` of those that touch damage.
+
+    `below` is the top of the next row, or the photo's height: no later tile reaches above it.
+    """
+
+    top: int
+    below: int
+    lefts: tuple[int, ...]
+
+
+def starts(length: int, tile: int, overlap: int) -> list[int]:
+    """Offsets of tiles that cover `length` pixels; a single 0 where one tile covers all.
+
+    Neighbours overlap by `overlap` pixels (0 <= overlap < tile), the last two by at least that.
+    """
+    if not 0 <= overlap < tile:
+        raise ValueError(f"an overlap of {overlap} does not fit tiles of {tile} px")
+    stride = tile - overlap
+    offsets = list(range(0, max(1, length - overlap), stride))
+    if length > tile:
+        offsets[-1] = length - tile
+    return sorted(set(offsets))
+
+
+def plan(mask: Mask, tile: int, overlap: int) -> list[Row]:
+    """The tiles that touch damage in a bool (h, w) mask, row by row; rows without any left out."""
+    height, width = mask.shape
+    lefts = np.asarray(starts(width, tile, overlap))
+    found: list[tuple[int, tuple[int, ...]]] = []
+    for top in starts(height, tile, overlap):
+        damaged = np.concatenate([[0], np.cumsum(mask[top : top + tile].any(0))])
+        touched = damaged[np.minimum(lefts + tile, width)] > damaged[lefts]
+        if touched.any():
+            found.append((top, tuple(lefts[touched].tolist())))
+    belows = [*(top for top, _ in found[1:]), height]
+    return [
+        Row(top, below, touched) for (top, touched), below in zip(found, belows, strict=False)
+    ]
+
+
+def count(rows: list[Row]) -> int:
+    """How many tiles a plan has."""
+    return sum(len(row.lefts) for row in rows)
+
+
+def padded(pixels: Pixels, mask: Mask, height: int, width: int) -> tuple[Pixels, Mask]:
+    """Photo and mask mirrored at the bottom and right to at least `height` x `width`.
+
+    A mirror image of damage is damage, so a tile that is larger than the photo sees a photo.
+    """
+    below = max(0, height - mask.shape[0])
+    right = max(0, width - mask.shape[1])
+    if not below and not right:
+        return pixels, mask
+    edges = ((0, below), (0, right))
+    return (
+        np.pad(pixels, (*edges, (0, 0)), mode="symmetric"),
+        np.pad(mask, edges, mode="symmetric"),
+    )
+
+
+def gather(
+    pixels: Pixels, mask: Mask, top: int, lefts: tuple[int, ...], tile: int
+) -> tuple[Floats, Floats]:
+    """Cut tiles out of (h, w, 3) pixels: images (N, 3, tile, tile) in [0, 1] whose damaged pixels
+    are 0, and masks (N, 1, tile, tile), 1 = damaged."""
+    images = np.empty((len(lefts), 3, tile, tile), np.float32)
+    masks = np.empty((len(lefts), 1, tile, tile), np.float32)
+    scale = np.float32(1 / np.iinfo(pixels.dtype).max)
+    for index, left in enumerate(lefts):
+        window = np.s_[top : top + tile, left : left + tile]
+        masks[index, 0] = mask[window]
+        np.multiply(pixels[window].transpose(2, 0, 1), scale, out=images[index])
+    images *= 1 - masks
+    return images, masks
+
+
+def window(tile: int, overlap: int) -> Floats:
+    """Blending weights (tile, tile), positive everywhere, a raised cosine across the overlap.
+
+    Weights of neighbours at the regular stride add up to 1 along an axis.
+    """
+    ramp = np.sin(np.pi / 2 * (np.arange(overlap) + 0.5) / max(overlap, 1)) ** 2
+    profile = np.ones(tile, np.float32)
+    # Overlaps of more than half a tile make both ramps meet; their product still falls smoothly.
+    profile[:overlap] *= ramp
+    profile[tile - overlap :] *= ramp[::-1]
+    return np.maximum(np.outer(profile, profile), 1e-6).astype(np.float32)
+
+
+class Blend:
+    """Weighted mean of overlapping tiles, handed out strip by strip from top to bottom.
+
+    For every row of a plan call `start`, `add` once or more, and `finish`.
+    """
+
+    def __init__(self, width: int, tile: int, overlap: int):
+        self.tile = tile
+        self.weights = window(tile, overlap)[..., None]
+        self._top = 0
+        self._sums = np.zeros((tile, width, 3), np.float32)
+        self._total = np.zeros((tile, width, 1), np.float32)
+
+    def start(self, row: Row) -> None:
+        """Go on to a row; what lies between it and the last one has no damage."""
+        self._top = row.top
+
+    def add(self, lefts: tuple[int, ...], restored: Floats) -> None:
+        """Add (N, 3, tile, tile) results of tiles in this row that begin at `lefts`."""
+        for left, picture in zip(lefts, restored, strict=True):
+            columns = np.s_[:, left : left + self.tile]
+            self._sums[columns] += picture.transpose(1, 2, 0) * self.weights
+            self._total[columns] += self.weights
+
+    def finish(self, row: Row) -> tuple[int, Floats]:
+        """What no later tile reaches: (first row, float32 (rows, width, 3) in [0, 1]).
+
+        Pixels that no tile has touched are 0.
+        """
+        rows = min(row.below - self._top, self.tile)
+        strip = self._sums[:rows] / np.maximum(self._total[:rows], 1e-12)
+        for buffer in (self._sums, self._total):
+            buffer[: self.tile - rows] = buffer[rows:].copy()
+            buffer[self.tile - rows :] = 0
+        return self._top, strip

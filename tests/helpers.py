@@ -1,0 +1,85 @@
+"""What several test files share: pictures, masks, a stand-in inpainter and the command."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inpaintcli import mask as masks
+from inpaintcli import photo
+from inpaintcli.inpainters.base import Card
+from inpaintcli.photo import Photo
+
+Floats = NDArray[np.float32]
+
+
+class MeanFill:
+    """An inpainter that fills each tile with the mean of its known pixels, and counts calls."""
+
+    def __init__(self, tile: int | None = 16, multiple: int = 8, reach: int | None = None):
+        self.card = Card("mean", "", tile=tile, overlap=4, multiple=multiple, reach=reach)
+        self.shapes: list[tuple[int, ...]] = []
+
+    def __call__(self, images: Floats, masks: Floats) -> Floats:
+        self.shapes.append(images.shape)
+        assert images.dtype == masks.dtype == np.float32
+        assert not (images * masks).any(), "damaged pixels must arrive as 0"
+        known = np.maximum((1 - masks).sum((2, 3), keepdims=True), 1)
+        means = images.sum((2, 3), keepdims=True) / known
+        return np.broadcast_to(means, images.shape).astype(np.float32)
+
+
+def picture(
+    height: int = 40, width: int = 56, channels: int = 3, dtype: type[np.generic] = np.uint8
+) -> NDArray[np.uint8]:
+    """A smooth picture with some structure, of any depth and number of channels."""
+    y, x = np.mgrid[0:height, 0:width]
+    planes = [0.5 + 0.4 * np.sin((x + 3 * k) / 9) * np.cos((y - 5 * k) / 7) for k in range(channels)]
+    if channels in (2, 4):
+        planes[-1] = np.where((x + y) % 11 < 9, 1.0, 0.3)
+    top = np.iinfo(dtype).max  # type: ignore[arg-type]
+    return np.rint(np.stack(planes, 2) * top).astype(dtype)  # type: ignore[return-value]
+
+
+def stripe(height: int = 40, width: int = 56) -> NDArray[np.bool_]:
+    """A mask with a slanted scratch of 2 px."""
+    y, x = np.mgrid[0:height, 0:width]
+    return np.asarray(np.abs(x - y * width / height) < 1)
+
+
+def save(path: Path, pixels: NDArray[np.uint8]) -> Path:
+    """Write pixels (h, w, c) in the format of the suffix."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    photo.write(Photo(pixels), path)
+    return path
+
+
+def save_mask(path: Path, mask: NDArray[np.bool_]) -> Path:
+    """Write a mask, white = damaged."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    masks.write(mask, path)
+    return path
+
+
+def load(path: Path) -> NDArray[np.uint8]:
+    """The pixels (h, w, c) of a file."""
+    return np.asarray(photo.read(path).pixels)  # type: ignore[return-value]
+
+
+def inpaint(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """Run the real command as a process of its own."""
+    return subprocess.run(
+        [sys.executable, "-m", "inpaintcli", *map(os.fspath, map(_word, arguments))],
+        cwd=cwd, capture_output=True, text=True, errors="surrogateescape", timeout=120,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)},
+        check=False,
+    )  # fmt: skip
+
+
+def _word(argument: object) -> str | os.PathLike[str]:
+    return argument if isinstance(argument, os.PathLike) else str(argument)

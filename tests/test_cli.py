@@ -1,0 +1,356 @@
+"""The command as a person runs it: real processes, real files."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.helpers import inpaint, load, picture, save, save_mask, stripe
+
+BAD_CALL, FAILED, NO_MODEL = 2, 1, 3
+
+
+@pytest.fixture
+def print_png(tmp_path: Path) -> Path:
+    """A photo and its mask: print.png, mask.png."""
+    save_mask(tmp_path / "mask.png", stripe())
+    return save(tmp_path / "print.png", picture())
+
+
+def one_line(text: str) -> str:
+    """The only line of a message, which is no traceback."""
+    lines = text.strip().splitlines()
+    assert len(lines) == 1, text
+    assert lines[0].startswith("inpaint: ")
+    return lines[0]
+
+
+class TestRestore:
+    """`inpaint restore`."""
+
+    def test_the_result_lies_beside_the_photo(self, print_png: Path) -> None:
+        before = print_png.read_bytes()
+        done = inpaint("restore", print_png, "--mask", print_png.with_name("mask.png"))
+        assert done.returncode == 0, done.stderr
+        assert done.stderr == ""
+        assert print_png.read_bytes() == before
+        restored = load(print_png.with_name("print-restored.png"))
+        mask = stripe()
+        assert (restored[~mask] == picture()[~mask]).all()
+        assert (restored[mask] != picture()[mask]).any()
+        assert "print-restored.png" in done.stdout
+
+    def test_damage_restore_and_score_work_as_documented(self, tmp_path: Path) -> None:
+        """The three commands of the help text, over folders with folders below."""
+        save(tmp_path / "photos/a.png", picture(64, 96))
+        save(tmp_path / "photos/below/b.jpg", picture(50, 33))
+        options = ("--kind", "scratches", "--seed", "3")
+        done = inpaint("damage", "photos", "-o", "t", *options, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        done = inpaint(
+            "restore", "t/damaged", "--mask", "t/masks", "--reference", "photos",
+            "-o", "t/restored", "--recursive", "--json", cwd=tmp_path,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        rows = [json.loads(line) for line in done.stdout.splitlines()]
+        assert [Path(row["output"]) for row in rows] == [
+            Path("t/restored/a.png"), Path("t/restored/below/b.png"),
+        ]  # fmt: skip
+        for row in rows:
+            assert 0 < row["damaged"] < 0.3
+            assert row["scores"]["hole_psnr"] > 10
+        done = inpaint(
+            "score", "t/restored", "photos", "--mask", "t/masks", "--json", cwd=tmp_path
+        )
+        assert done.returncode == 0, done.stderr
+        again = [json.loads(line) for line in done.stdout.splitlines()]
+        assert [row["scores"] for row in again] == [row["scores"] for row in rows]
+        table = inpaint("score", "t/restored", "photos", cwd=tmp_path).stdout
+        assert "mean of 2" in table
+        assert "Dice" in table
+
+    def test_scores_change_no_byte(self, print_png: Path) -> None:
+        folder = print_png.parent
+        mask = folder / "mask.png"
+        inpaint("restore", print_png, "--mask", mask, "-o", folder / "plain.jpg")
+        inpaint(
+            "restore", print_png, "--mask", mask, "-o", folder / "scored.jpg",
+            "--reference", print_png,
+        )  # fmt: skip
+        assert (folder / "plain.jpg").read_bytes() == (folder / "scored.jpg").read_bytes()
+
+    @pytest.mark.parametrize("model", ["telea", "navier-stokes", "patchmatch", "autoencoder"])
+    def test_every_method_fills(self, print_png: Path, model: str) -> None:
+        out = print_png.with_name("out.png")
+        done = inpaint(
+            "restore", print_png, "--mask", print_png.with_name("mask.png"), "-o", out,
+            "--model", model, "--threads", "1",
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        mask = stripe()
+        assert (load(out)[~mask] == picture()[~mask]).all()
+
+    def test_an_own_model_file_works_by_its_path(self, print_png: Path) -> None:
+        shipped = Path(__file__).parent.parent / "inpaintcli/weights/partial-conv.onnx"
+        own = shutil.copy(shipped, print_png.with_name("mine.onnx"))
+        mask = print_png.with_name("mask.png")
+        for model, name in ((own, "own.png"), ("partial-conv", "named.png")):
+            out = print_png.with_name(name)
+            done = inpaint("restore", print_png, "--mask", mask, "-o", out, "--model", model)
+            assert done.returncode == 0, done.stderr
+        assert (load(print_png.with_name("own.png")) == load(print_png.with_name("named.png"))).all()
+
+    def test_mask_options(self, print_png: Path) -> None:
+        folder = print_png.parent
+        save_mask(folder / "inverted.png", ~stripe())
+        save_mask(folder / "small.png", stripe(20, 28))
+
+        def share(*options: object) -> float:
+            done = inpaint(
+                "restore", print_png, *options, "--model", "telea", "-o", folder / "x.png",
+                "--overwrite", "--json",
+            )  # fmt: skip
+            assert done.returncode == 0, done.stderr
+            return float(json.loads(done.stdout)["damaged"])
+
+        plain = share("--mask", folder / "mask.png")
+        assert plain == pytest.approx(stripe().mean())
+        assert share("--mask", folder / "inverted.png", "--invert-mask") == plain
+        assert share("--mask", folder / "mask.png", "--grow-mask", 2) > 2 * plain
+        assert share("--mask", folder / "small.png", "--fit-mask") >= plain
+
+    def test_a_run_over_a_folder_passes_over_its_own_results(self, print_png: Path) -> None:
+        folder = print_png.parent
+        (folder / "masks").mkdir()
+        (folder / "mask.png").rename(folder / "masks/print.png")
+        arguments = ("restore", folder, "--mask", folder / "masks", "--model", "telea", "--json")
+        assert len(inpaint(*arguments).stdout.splitlines()) == 1
+        again = inpaint(*arguments)
+        assert again.returncode == BAD_CALL
+        assert "--overwrite" in one_line(again.stderr)
+        third = inpaint(*arguments, "--overwrite")
+        assert third.returncode == 0
+        assert len(third.stdout.splitlines()) == 1
+
+    def test_in_place_replaces_the_photo_and_nothing_else_does(self, print_png: Path) -> None:
+        mask = print_png.with_name("mask.png")
+        before = print_png.read_bytes()
+        refused = inpaint("restore", print_png, "--mask", mask, "-o", print_png, "--overwrite")
+        assert refused.returncode == BAD_CALL
+        assert print_png.read_bytes() == before
+        linked = print_png.with_name("link.png")
+        linked.symlink_to(print_png)
+        refused = inpaint("restore", print_png, "--mask", mask, "-o", linked, "--overwrite")
+        assert refused.returncode == BAD_CALL
+        assert print_png.read_bytes() == before
+        done = inpaint("restore", print_png, "--mask", mask, "--in-place", "--model", "telea")
+        assert done.returncode == 0, done.stderr
+        assert (load(print_png)[~stripe()] == picture()[~stripe()]).all()
+        assert print_png.read_bytes() != before
+
+    def test_an_empty_mask_copies_the_bytes_and_says_so(self, print_png: Path) -> None:
+        mask = save_mask(print_png.with_name("empty.png"), np.zeros((40, 56), bool))
+        done = inpaint("restore", print_png, "--mask", mask)
+        assert done.returncode == 0
+        assert len(done.stderr.splitlines()) == 1
+        assert "mask is empty" in done.stderr
+        assert print_png.with_name("print-restored.png").read_bytes() == print_png.read_bytes()
+
+    def test_dry_run_writes_nothing(self, print_png: Path) -> None:
+        before = sorted(print_png.parent.iterdir())
+        done = inpaint("restore", print_png, "--mask", print_png.with_name("mask.png"), "--dry-run")
+        assert done.returncode == 0
+        assert "planned" in done.stdout
+        assert sorted(print_png.parent.iterdir()) == before
+
+    def test_quiet_says_nothing(self, print_png: Path) -> None:
+        done = inpaint("restore", print_png, "--mask", print_png.with_name("mask.png"), "--quiet")
+        assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+    def test_missing_pairs_are_named_and_the_rest_is_done(self, tmp_path: Path) -> None:
+        for name in ("a", "b", "c"):
+            save(tmp_path / f"in/{name}.png", picture())
+        for name in ("a", "c"):
+            save_mask(tmp_path / f"masks/{name}.png", stripe())
+        save_mask(tmp_path / "masks/c.tif", stripe())
+        done = inpaint(
+            "restore", "in", "--mask", "masks", "-o", "out", "--model", "telea", cwd=tmp_path
+        )
+        assert done.returncode == FAILED
+        messages = done.stderr.splitlines()
+        assert len(messages) == 2
+        assert "in/b.png: no mask for it" in messages[0]
+        assert "in/c.png: more than one mask for it" in messages[1]
+        assert [path.name for path in (tmp_path / "out").iterdir()] == ["a.png"]
+
+    def test_a_broken_photo_does_not_stop_the_rest(self, tmp_path: Path) -> None:
+        save(tmp_path / "in/a.png", picture())
+        save(tmp_path / "in/c.png", picture())
+        whole = save(tmp_path / "b.jpg", picture()).read_bytes()
+        (tmp_path / "in/b.jpg").write_bytes(whole[: len(whole) // 2])
+        mask = save_mask(tmp_path / "mask.png", stripe())
+        done = inpaint(
+            "restore", "in", "--mask", mask, "-o", "out", "--model", "telea", "--json",
+            cwd=tmp_path,
+        )  # fmt: skip
+        assert done.returncode == FAILED
+        assert "in/b.jpg" in one_line(done.stderr)
+        rows = {row["photo"]: row for row in map(json.loads, done.stdout.splitlines())}
+        assert rows["in/b.jpg"]["status"] == "failed"
+        assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.png", "c.png"]
+
+
+class TestBadCalls:
+    """Each is one line that names the file, says what is wrong and what to do."""
+
+    @pytest.mark.parametrize(
+        ("arguments", "code", "parts"),
+        [
+            (["nix.png", "--mask", "mask.png"], BAD_CALL, ["nix.png", "no such file"]),
+            (["print.png", "--mask", "nix.png"], BAD_CALL, ["nix.png", "no such mask"]),
+            (["print.png"], BAD_CALL, ["--mask"]),
+            (["text.png", "--mask", "mask.png"], FAILED, ["text.png", "not an image"]),
+            (["cut.jpg", "--mask", "mask.png"], FAILED, ["cut.jpg"]),
+            (["print.png", "--mask", "text.png"], FAILED, ["text.png", "not an image"]),
+            (["print.png", "--mask", "large.png"], FAILED, ["large.png", "57x41", "--fit-mask"]),
+            (["print.png", "--mask", "white.png"], FAILED, ["white.png", "all white"]),
+            (["print.png", "--mask", "mask.png", "--model", "nix"], BAD_CALL, ["nix", "telea"]),
+            (["print.png", "--mask", "mask.png", "--model", "nix.onnx"], BAD_CALL, ["nix.onnx"]),
+            (["print.png", "--mask", "mask.png", "--model", "text.onnx"], NO_MODEL, ["text.onnx"]),
+            (
+                ["print.png", "--mask", "mask.png", "--reference", "large.png"],
+                FAILED,
+                ["large.png", "57x41", "56x40"],
+            ),
+            (["print.png", "--mask", "mask.png", "-o", "text.onnx/x"], BAD_CALL, ["text.onnx"]),
+            (["print.png", "--mask", "mask.png", "--tile", "20"], BAD_CALL, ["--tile", "8"]),
+            (["print.png", "--mask", "mask.png", "--tile", "-1"], BAD_CALL, ["--tile"]),
+            (["print.png", "--mask", "mask.png", "--overlap", "32"], BAD_CALL, ["--overlap"]),
+            (["print.png", "--mask", "mask.png", "--device", "tpu"], BAD_CALL, ["tpu", "cuda"]),
+            (["print.png", "--mask", "mask.png", "--in-place", "-o", "x"], BAD_CALL, ["-o"]),
+            (["print.png", "--mask", "mask.png", "--nix"], BAD_CALL, ["--nix"]),
+            (["empty", "--mask", "mask.png"], BAD_CALL, ["empty", "no photos"]),
+        ],
+    )
+    def test_restore(
+        self, print_png: Path, arguments: list[str], code: int, parts: list[str]
+    ) -> None:
+        folder = print_png.parent
+        (folder / "empty").mkdir()
+        (folder / "text.png").write_text("this is no picture")
+        (folder / "text.onnx").write_text("this is no model")
+        whole = save(folder / "whole.jpg", picture()).read_bytes()
+        (folder / "cut.jpg").write_bytes(whole[: len(whole) // 3])
+        save_mask(folder / "large.png", stripe(41, 57))
+        save_mask(folder / "white.png", np.ones((40, 56), bool))
+        before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
+        done = inpaint("restore", *arguments, cwd=folder)
+        assert done.returncode == code, done.stderr
+        message = one_line(done.stderr)
+        for part in parts:
+            assert part in message
+        if code != FAILED:
+            assert done.stdout == ""
+        assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
+
+    def test_a_device_that_is_not_there(self, print_png: Path) -> None:
+        onnxruntime = pytest.importorskip("onnxruntime")
+        if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
+            pytest.skip("this machine may have a CUDA device")
+        done = inpaint(
+            "restore", print_png, "--mask", print_png.with_name("mask.png"), "--device", "cuda"
+        )
+        assert done.returncode == NO_MODEL
+        assert "pip install 'inpaintcli[cuda]'" in one_line(done.stderr)
+
+    def test_damage(self, print_png: Path) -> None:
+        folder = print_png.parent
+        save(folder / "two/x.png", picture())
+        save(folder / "two/x.jpg", picture())
+        calls = [
+            (["nix.png", "-o", "t"], "nix.png"),
+            (["print.png", "-o", "t", "--kind", "rain"], "scratches"),
+            (["print.png", "-o", "t", "--coverage", "2"], "between 0 and 1"),
+            (["print.png", "-o", "t", "--count", "5", "2"], "smaller number first"),
+            (["two", "-o", "t"], "two photos"),
+            (["print.png", "-o", "mask.png"], "is a file"),
+            (["print.png"], "--output"),
+        ]
+        for arguments, part in calls:
+            done = inpaint("damage", *arguments, cwd=folder)
+            assert done.returncode == BAD_CALL, (arguments, done.stderr)
+            assert part in one_line(done.stderr)
+        assert not (folder / "t").exists()
+
+    def test_score(self, print_png: Path) -> None:
+        folder = print_png.parent
+        save(folder / "small.png", picture(20, 20))
+        calls = [
+            (["print.png", "nix.png"], BAD_CALL, "nix.png"),
+            (["print.png", "small.png"], FAILED, "small.png"),
+            ([".", "print.png"], BAD_CALL, "print.png"),
+        ]
+        for arguments, code, part in calls:
+            done = inpaint("score", *arguments, cwd=folder)
+            assert done.returncode == code, done.stderr
+            assert part in one_line(done.stderr)
+
+
+def test_damage_is_the_same_for_the_same_seed(print_png: Path) -> None:
+    folder = print_png.parent
+    for out in ("one", "two"):
+        done = inpaint("damage", "print.png", "-o", out, "--seed", "7", cwd=folder)
+        assert done.returncode == 0, done.stderr
+    for part in ("damaged", "masks"):
+        one, two = (load(folder / out / part / "print.png") for out in ("one", "two"))
+        assert (one == two).all()
+
+
+def test_models_lists_every_method_with_its_card() -> None:
+    rows = {row["name"]: row for row in map(json.loads, inpaint("models", "--json").stdout.splitlines())}
+    assert set(rows) == {
+        "autoencoder", "partial-conv", "telea", "navier-stokes", "patchmatch", "biharmonic",
+    }  # fmt: skip
+    assert sum(row["default"] for row in rows.values()) == 1
+    for name in ("autoencoder", "partial-conv"):
+        assert rows[name]["tile"] == 32
+        assert 0 < rows[name]["size"] < 10_000_000
+        assert "cifar10" in rows[name]["trained_on"].lower().replace("-", "")
+        assert rows[name]["data_licence"]
+        assert rows[name]["scores"]["hole_psnr"] > 20
+    assert "partial-conv" in inpaint("models").stdout
+
+
+def test_names_of_any_bytes(tmp_path: Path) -> None:
+    """Spaces, line breaks and bytes that are not UTF-8 neither break the run nor the output."""
+    folder = tmp_path / "with space"
+    names = ["line\nbreak.png", b"latin-\xe9.png".decode("utf-8", "surrogateescape"), "[bold].png"]
+    for name in names:
+        save(folder / name, picture())
+    mask = save_mask(tmp_path / "mask.png", stripe())
+    done = inpaint("restore", folder, "--mask", mask, "--model", "telea")
+    assert done.returncode == 0, done.stderr
+    assert len(list(folder.glob("*-restored.png"))) == 3
+    rows = [line for line in done.stdout.splitlines() if "restored.png" in line]
+    assert len(rows) == 3
+
+
+def test_version_and_help() -> None:
+    assert inpaint("--version").stdout.startswith("inpaint ")
+    for command in ("restore", "damage", "score", "models"):
+        text = inpaint(command, "--help")
+        assert text.returncode == 0
+        assert "Usage" in text.stdout
+
+
+def test_the_package_imports_without_pytorch() -> None:
+    import subprocess
+    import sys
+
+    code = "import sys; sys.modules['torch'] = None; import inpaintcli.cli.main; print('torch' in sys.modules and sys.modules['torch'] is None)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout.strip() == "True", done.stderr

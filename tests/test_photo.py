@@ -1,0 +1,688 @@
+"""What goes into a file comes out of it; what cannot be read or written is refused in one line."""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+import struct
+import subprocess
+import sys
+import zlib
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import tifffile
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from PIL import Image, ImageCms, ImageOps
+
+from inpaintcli import photo
+from inpaintcli.errors import PhotoError
+from inpaintcli.photo import Metadata, Photo, Pixels
+
+DEEP, SHALLOW = (np.uint8, np.uint16), (np.uint8,)
+#: What each suffix takes: types, channels.
+HOLDS: dict[str, tuple[tuple[Any, ...], tuple[int, ...]]] = {
+    ".png": (DEEP, (1, 2, 3, 4)),
+    ".tif": (DEEP, (1, 2, 3, 4)),
+    ".TIFF": (DEEP, (1, 2, 3, 4)),
+    ".webp": (SHALLOW, (3, 4)),
+    ".bmp": (SHALLOW, (1, 3)),
+    ".ppm": (DEEP, (3,)),
+    ".pgm": (DEEP, (1,)),
+    ".pnm": (DEEP, (1, 3)),
+}
+ICC = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+XMP = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><r tiff:Orientation="6" dc:title="Oma"/></x:xmpmeta>'
+
+
+def noise(height: int, width: int, channels: int, dtype: Any = np.uint8, seed: int = 0) -> Pixels:
+    most = int(np.iinfo(dtype).max)
+    return (
+        np.random.default_rng(seed)
+        .integers(0, most + 1, (height, width, channels))
+        .astype(dtype, copy=False)
+    )
+
+
+@st.composite
+def photos(draw: st.DrawFn, suffix: str) -> Photo:
+    dtypes, channels = HOLDS[suffix]
+    size = draw(st.integers(1, 40)), draw(st.integers(1, 40)), draw(st.sampled_from(channels))
+    pixels = noise(*size, draw(st.sampled_from(dtypes)), draw(st.integers(0, 99)))
+    if size[2] == 4:
+        # Not opaque all over: WebP drops an alpha channel that says nothing.
+        pixels[0, 0, 3] = 0
+    return Photo(pixels)
+
+
+def saved(image: Image.Image, format: str, **options: Any) -> bytes:
+    with io.BytesIO() as file:
+        image.save(file, format, **options)
+        return file.getvalue()
+
+
+def tiff(pixels: NDArray[Any], **options: Any) -> bytes:
+    with io.BytesIO() as file:
+        tifffile.imwrite(file, pixels, metadata=None, **options)
+        return file.getvalue()
+
+
+def cv2_encoded(suffix: str, pixels: NDArray[Any], *options: int) -> bytes:
+    order = [2, 1, 0, 3][: pixels.shape[2]] if pixels.shape[2] > 1 else [0]
+    return cv2.imencode(suffix, pixels[..., order], options)[1].tobytes()
+
+
+def png_chunk(kind: bytes, body: bytes) -> bytes:
+    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+
+def exif() -> Image.Exif:
+    block = Image.Exif()
+    block[271], block[315], block[306] = "Rollei", "Lilo", "1950:06:01 12:00:00"
+    block[34665] = {36867: "1950:06:01 12:00:00", 37386: 80.0}
+    block[34853] = {1: "N", 2: (52.0, 30.0, 0.0)}
+    return block
+
+
+# ---- Pixels --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("suffix", HOLDS)
+@settings(max_examples=25, deadline=None)
+@given(data=st.data())
+def test_lossless_round_trip(suffix: str, data: st.DataObject) -> None:
+    before = data.draw(photos(suffix))
+    after = photo.decode(photo.encode(before, suffix, "x"), "x")
+    assert after.pixels.dtype == before.pixels.dtype
+    np.testing.assert_array_equal(after.pixels, before.pixels)
+    again = photo.decode(photo.encode(after, suffix, "x"), "x")
+    np.testing.assert_array_equal(again.pixels, before.pixels)
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+@pytest.mark.parametrize("dtype", DEEP)
+def test_others_read_what_we_write(channels: int, dtype: Any) -> None:
+    pixels = noise(70, 50, channels, dtype)
+    np.testing.assert_array_equal(
+        tifffile.imread(io.BytesIO(photo.encode(Photo(pixels), ".tif", "x"))), pixels.squeeze()
+    )
+    for suffix in (".png", ".tif"):
+        if (suffix, channels, dtype) == (".tif", 2, np.uint16):
+            continue  # Pillow does not know that one.
+        image = Image.open(io.BytesIO(photo.encode(Photo(pixels), suffix, "x")))
+        image.load()
+        if dtype == np.uint8:
+            np.testing.assert_array_equal(np.asarray(image), pixels.squeeze())
+
+
+def test_strips_of_a_big_tiff() -> None:
+    pixels = noise(900, 700, 3, np.uint16)
+    data = photo.encode(Photo(pixels), ".tif", "x")
+    np.testing.assert_array_equal(photo.decode(data, "x").pixels, pixels)
+    np.testing.assert_array_equal(tifffile.imread(io.BytesIO(data)), pixels)
+
+
+@pytest.mark.parametrize("compression", [None, "zlib"])
+@pytest.mark.parametrize("planar", ["contig", "separate"])
+@pytest.mark.parametrize("order", "<>")
+@pytest.mark.parametrize("channels", [3, 4])
+def test_16_bit_tiff_layouts(
+    compression: str | None, planar: Any, order: Any, channels: int
+) -> None:
+    pixels = noise(13, 9, channels, np.uint16)
+    data = tiff(
+        pixels if planar == "contig" else pixels.transpose(2, 0, 1),
+        photometric="rgb",
+        planarconfig=planar,
+        byteorder=order,
+        compression=compression,
+        rowsperstrip=4,
+    )
+    np.testing.assert_array_equal(photo.decode(data, "x").pixels, pixels)
+
+
+@pytest.mark.parametrize("order", "<>")
+@pytest.mark.parametrize("dtype", DEEP)
+def test_white_is_zero(order: Any, dtype: Any) -> None:
+    pixels = noise(13, 9, 1, dtype)
+    data = tiff(pixels[..., 0], photometric="miniswhite", byteorder=order)
+    np.testing.assert_array_equal(photo.decode(data, "x").pixels, np.iinfo(dtype).max - pixels)
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4])
+@pytest.mark.parametrize("suffix", [".png", ".tiff"])
+def test_16_bit_from_opencv(channels: int, suffix: str) -> None:
+    pixels = noise(33, 20, channels, np.uint16)
+    # Its TIFFs are LZW with horizontal differences, as Photoshop's often are.
+    options = (cv2.IMWRITE_TIFF_COMPRESSION, 5) if suffix == ".tiff" else ()
+    data = cv2_encoded(suffix, pixels, *options)
+    np.testing.assert_array_equal(photo.decode(data, "x").pixels, pixels)
+
+
+@pytest.mark.parametrize("compression", ["tiff_lzw", "tiff_deflate", "packbits", "raw"])
+def test_16_bit_grey_tiff_from_pillow(compression: str) -> None:
+    pixels = noise(13, 9, 1, np.uint16)
+    data = saved(Image.fromarray(pixels[..., 0]), "TIFF", compression=compression)
+    np.testing.assert_array_equal(photo.decode(data, "x").pixels, pixels)
+
+
+@pytest.mark.parametrize("compression", ["tiff_lzw", "tiff_deflate", "packbits", "raw"])
+@pytest.mark.parametrize("mode", ["L", "LA", "RGB", "RGBA"])
+def test_8_bit_tiff_from_pillow(compression: str, mode: str) -> None:
+    pixels = noise(13, 9, {"L": 1, "LA": 2, "RGB": 3, "RGBA": 4}[mode])
+    data = saved(Image.fromarray(pixels.squeeze()), "TIFF", compression=compression)
+    np.testing.assert_array_equal(photo.decode(data, "x").pixels, pixels)
+
+
+@pytest.mark.parametrize("format", ["PNG", "TIFF", "BMP", "PPM"])
+def test_one_bit_becomes_grey(format: str) -> None:
+    on = noise(10, 11, 1)[..., 0] > 127
+    read = photo.decode(saved(Image.fromarray(on), format), "x")
+    np.testing.assert_array_equal(read.pixels[..., 0], on * np.uint8(255))
+
+
+@pytest.mark.parametrize("format", ["PNG", "TIFF", "BMP"])
+def test_palette_becomes_rgb(format: str) -> None:
+    image = Image.fromarray(noise(10, 11, 3)).quantize(8)
+    read = photo.decode(saved(image, format), "x")
+    np.testing.assert_array_equal(read.pixels, np.asarray(image.convert("RGB")))
+
+
+def test_transparent_palette_becomes_rgba() -> None:
+    image = Image.fromarray(noise(10, 11, 3)).quantize(8)
+    read = photo.decode(saved(image, "PNG", transparency=bytes([0, 9, 255])), "x")
+    assert sorted(np.unique(read.pixels[..., 3])) == [0, 9, 255]
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("dtype", DEEP)
+def test_transparent_colour_of_a_png_becomes_alpha(channels: int, dtype: Any) -> None:
+    pixels = noise(6, 5, channels, dtype)
+    data = photo.encode(Photo(pixels), ".png", "x")
+    key = b"".join(struct.pack(">H", int(value)) for value in pixels[2, 3])
+    read = photo.decode(data[:33] + png_chunk(b"tRNS", key) + data[33:], "x")
+    expected = np.full((6, 5), np.iinfo(dtype).max)
+    expected[2, 3] = 0
+    assert read.alpha is not None
+    np.testing.assert_array_equal(read.alpha, expected)
+    np.testing.assert_array_equal(read.colour, pixels)
+
+
+def test_12_bit_pgm_is_stretched_to_16() -> None:
+    data = b"P5 # a comment\n3 1\n4095\n" + struct.pack(">3H", 0, 2048, 4095)
+    assert photo.decode(data, "x").pixels.ravel().tolist() == [0, 32776, 65535]
+
+
+def test_jpeg_is_close_and_keeps_its_tables() -> None:
+    smooth = np.add.outer(np.arange(48), np.arange(64))[..., None] * np.array([1, 2, 1])
+    pixels = (smooth % 256).astype(np.uint8)
+    fine = Image.open(io.BytesIO(photo.encode(Photo(pixels), ".jpg", "x")))
+    assert np.abs(np.asarray(fine, int) - pixels).mean() < 2
+    assert [layer[1:3] for layer in fine.layer] == [(1, 1)] * 3  # type: ignore[attr-defined]
+
+    source = saved(Image.fromarray(pixels), "JPEG", quality=61, subsampling="4:2:0")
+    again = Image.open(io.BytesIO(photo.encode(photo.decode(source, "x"), ".jpeg", "x")))
+    first = Image.open(io.BytesIO(source))
+    assert again.quantization == first.quantization  # type: ignore[attr-defined]
+    assert again.layer == first.layer  # type: ignore[attr-defined]
+
+
+def test_grey_jpeg_becomes_colour_and_back() -> None:
+    grey = photo.decode(saved(Image.fromarray(noise(16, 16, 1)[..., 0]), "JPEG"), "x")
+    colour = grey.with_colour(noise(16, 16, 3))
+    assert photo.decode(photo.encode(colour, ".jpg", "x"), "x").pixels.shape == (16, 16, 3)
+    back = photo.decode(photo.encode(colour, ".jpg", "x"), "x").with_colour(noise(16, 16, 1))
+    assert photo.decode(photo.encode(back, ".jpg", "x"), "x").pixels.shape == (16, 16, 1)
+
+
+def test_phone_pictures_with_more_behind_the_jpeg() -> None:
+    image, second = (Image.fromarray(noise(16, 16, 3, seed=seed)) for seed in (0, 1))
+    expected = photo.decode(saved(image, "JPEG"), "x").pixels
+    pair = photo.decode(saved(image, "MPO", save_all=True, append_images=[second]), "x")
+    assert pair.format == "JPEG"
+    np.testing.assert_array_equal(pair.pixels, expected)
+    video = photo.decode(saved(image, "JPEG") + b"ftypmp42" * 50, "x")
+    np.testing.assert_array_equal(video.pixels, expected)
+
+
+# ---- The photo itself ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+def test_with_colour_keeps_alpha_and_metadata(channels: int) -> None:
+    before = Photo(noise(5, 4, channels, np.uint16), "TIFF", Metadata(icc_profile=ICC))
+    colours = 1 if channels < 3 else 3
+    new = noise(5, 4, colours, np.uint16, seed=1)
+    after = before.with_colour(new)
+    np.testing.assert_array_equal(after.colour, new)
+    if before.alpha is None:
+        assert after.alpha is None
+    else:
+        assert after.alpha is not None
+        np.testing.assert_array_equal(after.alpha, before.alpha)
+    assert (after.format, after.metadata) == (before.format, before.metadata)
+    assert (after.height, after.width) == (5, 4)
+    # A grey profile does not fit RGB.
+    other = before.with_colour(noise(5, 4, 4 - colours, np.uint16))
+    assert other.metadata.icc_profile == b""
+
+
+def test_wrong_arrays_are_refused() -> None:
+    with pytest.raises(ValueError, match="height, width"):
+        Photo(np.zeros((4, 4), np.uint8))
+    with pytest.raises(ValueError, match="uint8"):
+        Photo(np.zeros((4, 4, 3), np.float32))
+    fine = Photo(noise(4, 4, 3))
+    with pytest.raises(ValueError, match="fit"):
+        fine.with_colour(noise(4, 5, 3))
+    with pytest.raises(ValueError, match="uint16"):
+        fine.with_colour(noise(4, 4, 3, np.uint16))
+
+
+def test_photo_names() -> None:
+    assert photo.is_photo_name("a/b.JPG")
+    assert photo.is_photo_name(Path("x.tiff"))
+    assert not any(map(photo.is_photo_name, ("a.gif", "png", ".png", "a.png.part", "a.txt")))
+
+
+# ---- Orientation ---------------------------------------------------------------------------------
+
+
+def oriented(format: str, orientation: int) -> tuple[bytes, Pixels]:
+    """A file with that orientation and what it should look like."""
+    pixels = noise(24, 16, 3, np.uint16 if "16" in format else np.uint8)
+    image = Image.fromarray(pixels.astype(np.uint8))
+    block = Image.Exif()
+    block[274] = orientation
+    match format:
+        case "PNG16":
+            data = photo.encode(Photo(pixels, metadata=Metadata(block.tobytes())), ".png", "x")
+        case "TIFF16":
+            data = tiff(pixels, photometric="rgb", extratags=[(274, "H", 1, orientation, True)])
+        case "TIFF" | "TIFF LZW":
+            compression = "tiff_lzw" if "LZW" in format else "raw"
+            data = saved(image, "TIFF", tiffinfo={274: orientation}, compression=compression)
+        case "JPEG":
+            data = saved(image, "JPEG", exif=block)
+            pixels = np.asarray(Image.open(io.BytesIO(data)))
+        case _:
+            data = saved(image, format, exif=block, lossless=True)
+    upright = [
+        np.asarray(ImageOps.exif_transpose(with_orientation(plane, orientation)))
+        for plane in np.moveaxis(pixels, 2, 0)
+    ]
+    return data, np.stack(upright, 2).astype(pixels.dtype)
+
+
+def with_orientation(plane: NDArray[Any], orientation: int) -> Image.Image:
+    image = Image.fromarray(plane.astype(np.int32))
+    image.getexif()[274] = orientation
+    return image
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "PNG16", "WEBP", "TIFF", "TIFF LZW", "TIFF16"])
+def test_pictures_are_upright_once(format: str, orientation: int) -> None:
+    data, upright = oriented(format, orientation)
+    read = photo.decode(data, "x")
+    np.testing.assert_array_equal(read.pixels, upright)
+    for suffix in (".png", ".tif") if "16" in format else (".png", ".tif", ".jpg", ".webp"):
+        written = photo.encode(read, suffix, "x")
+        assert photo.decode(written, "x").pixels.shape == upright.shape
+        assert Image.open(io.BytesIO(written)).getexif().get(274, 1) == 1
+        if suffix != ".jpg":
+            np.testing.assert_array_equal(photo.decode(written, "x").pixels, upright)
+
+
+def test_orientation_in_xmp_alone() -> None:
+    data = saved(Image.fromarray(noise(24, 16, 3)), "JPEG", xmp=XMP)
+    read = photo.decode(data, "x")
+    assert (read.height, read.width) == (16, 24)
+    assert b'tiff:Orientation="1"' in read.metadata.xmp
+    assert photo.decode(photo.encode(read, ".png", "x"), "x").height == 16
+
+
+# ---- Metadata ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("source", ["JPEG", "PNG", "WEBP", "TIFF"])
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp", ".tif"])
+def test_metadata_goes_from_format_to_format(source: str, suffix: str) -> None:
+    options: dict[str, Any] = {"exif": exif().tobytes(), "icc_profile": ICC, "dpi": (300, 300)}
+    if source in ("JPEG", "WEBP"):
+        options["xmp"] = XMP.replace(b"6", b"1")
+    data = saved(Image.fromarray(noise(16, 16, 3)), source, **options)
+    first = photo.decode(data, "x")
+    read = photo.decode(photo.encode(first, suffix, "x"), "x")
+    assert read.metadata.icc_profile == ICC
+    if source != "WEBP" and suffix != ".webp":
+        assert read.metadata.dpi == pytest.approx((300, 300), abs=0.02)
+    if source in ("JPEG", "WEBP"):
+        assert read.metadata.xmp == options["xmp"]
+    block = Image.Exif()
+    block.load(read.metadata.exif)
+    assert (block[271], block[315]) == ("Rollei", "Lilo")
+    assert block.get_ifd(34665)[36867] == "1950:06:01 12:00:00"
+    assert block.get_ifd(34665)[37386] == 80
+    assert block.get_ifd(34853)[2] == (52, 30, 0)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+def test_16_bit_metadata(suffix: str) -> None:
+    meta = Metadata(exif().tobytes(), ICC, XMP.replace(b"6", b"1"), (240.0, 240.0))
+    before = Photo(noise(9, 8, 2, np.uint16), metadata=meta)
+    after = photo.decode(photo.encode(before, suffix, "x"), "x").metadata
+    assert (after.icc_profile, after.xmp) == (meta.icc_profile, meta.xmp)
+    assert after.dpi == pytest.approx((240, 240), abs=0.02)
+    block = Image.Exif()
+    block.load(after.exif)
+    assert block[271] == "Rollei"
+    assert block.get_ifd(34665)[36867] == "1950:06:01 12:00:00"
+
+
+@pytest.mark.parametrize("dtype", DEEP)
+def test_png_keeps_its_texts_and_colour_space(dtype: Any) -> None:
+    data = photo.encode(Photo(noise(9, 8, 3, dtype)), ".png", "x")
+    chunks = [(b"gAMA", struct.pack(">I", 45455)), (b"tEXt", b"Title\0Grandmother, 1950")]
+    data = data[:33] + b"".join(png_chunk(*chunk) for chunk in chunks) + data[33:]
+    written = Image.open(io.BytesIO(photo.encode(photo.decode(data, "x"), ".png", "x")))
+    assert written.info["Title"] == "Grandmother, 1950"
+    assert written.info["gamma"] == pytest.approx(0.45455)
+
+
+def test_thumbnail_of_the_damaged_picture_goes() -> None:
+    head = b"Exif\0\0II*\0" + struct.pack("<I", 8)
+    first = struct.pack("<HHHI4sI", 1, 271, 2, 4, b"Leo\0", 26)
+    thumbnail = struct.pack("<HHHIIHHIII", 2, 513, 4, 1, 56, 514, 4, 1, 9, 0) + b"THUMBNAIL"
+    data = saved(Image.fromarray(noise(16, 16, 3)), "JPEG", exif=head + first + thumbnail)
+    assert b"THUMBNAIL" in data
+    written = photo.encode(photo.decode(data, "x"), ".jpg", "x")
+    assert b"THUMBNAIL" not in written
+    assert Image.open(io.BytesIO(written)).getexif()[271] == "Leo"
+
+
+def test_exif_sizes_do_not_reach_a_tiff() -> None:
+    # Some phones write the picture's size, and its compression, into the EXIF of a JPEG.
+    block = exif()
+    block[256], block[257], block[259] = 4000, 3000, 6
+    data = saved(Image.fromarray(noise(16, 24, 3)), "JPEG", exif=block)
+    read = photo.decode(photo.encode(photo.decode(data, "x"), ".tif", "x"), "x")
+    assert read.pixels.shape == (16, 24, 3)
+
+
+def test_nonsense_metadata_does_not_stop_a_photo() -> None:
+    image = Image.fromarray(noise(16, 16, 3))
+    broken = b"Exif\0\0II*\0" + b"\x08\0\0\0" + b"\xff" * 40
+    huge = b"Exif\0\0" + b"MM\0*\0\0\0\x08" + struct.pack(">HHHIII", 1, 270, 2, 70000, 26, 0)
+    for block in (broken, huge + b"a" * 70000):
+        read = photo.decode(saved(image, "WEBP", exif=block), "x")
+        for suffix in (".jpg", ".png", ".tif", ".webp"):
+            photo.decode(photo.encode(read, suffix, "x"), "x")
+
+
+def test_no_resolution_is_invented() -> None:
+    plain = Photo(noise(4, 4, 3))
+    for suffix in (".png", ".jpg", ".tif", ".bmp", ".webp", ".ppm"):
+        assert photo.decode(photo.encode(plain, suffix, "x"), "x").metadata.dpi is None
+
+
+# ---- What cannot be read -------------------------------------------------------------------------
+
+
+def refusal(name: object, call: Callable[..., object], *arguments: object) -> str:
+    """What the call's PhotoError says in its one line after the file's name."""
+    with pytest.raises(PhotoError) as caught:
+        call(*arguments)
+    text = str(caught.value)
+    assert text.startswith(f"{name}: ")
+    assert "\n" not in text
+    return text.removeprefix(f"{name}: ")
+
+
+def refused(data: bytes, name: str = "x.tif") -> str:
+    return refusal(name, photo.decode, data, name)
+
+
+def samples() -> dict[str, bytes]:
+    smooth = np.add.outer(np.arange(60), np.arange(50))[..., None] * np.array([1, 2, 3])
+    pixels = ((smooth + noise(60, 50, 3) % 8) % 256).astype(np.uint8)
+    deep = pixels * np.uint16(257)
+    files = {
+        suffix: photo.encode(Photo(pixels), suffix, "x")
+        for suffix in (".jpg", ".png", ".tif", ".webp", ".bmp", ".ppm")
+    }
+    files |= {
+        f"16{suffix}": photo.encode(Photo(deep), suffix, "x") for suffix in (".png", ".tif", ".ppm")
+    }
+    image = Image.fromarray(pixels)
+    files |= {
+        name: saved(image, "TIFF", compression=name)
+        for name in ("tiff_lzw", "tiff_deflate", "jpeg", "raw", "packbits")
+    }
+    files["progressive.jpg"] = saved(image, "JPEG", progressive=True)
+    files["lossy.webp"] = saved(image, "WEBP")
+    files["with exif.webp"] = saved(image, "WEBP", exif=exif())
+    files["lzw16"] = cv2_encoded(".tiff", deep, cv2.IMWRITE_TIFF_COMPRESSION, 5)
+    return files
+
+
+@pytest.mark.parametrize("name", samples())
+def test_a_file_that_is_cut_short(name: str, capfd: pytest.CaptureFixture[str]) -> None:
+    data = samples()[name]
+    photo.decode(data, name)
+    for tenth in range(1, 10):
+        refused(data[: len(data) * tenth // 10], name)
+    refused(data[: len(data) * 99 // 100], name)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_jpeg_without_its_end() -> None:
+    assert "cut short" in refused(samples()[".jpg"][:-2])
+
+
+def test_damaged_files_are_refused_in_silence() -> None:
+    # A process of its own, for pytest stands between the codecs' loggers and the terminal.
+    script = """
+import random, sys
+sys.path.insert(0, "tests")
+import numpy as np
+from test_photo import samples
+from inpaintcli import photo
+from inpaintcli.errors import PhotoError
+
+random.seed(0)
+refused = 0
+for name, data in samples().items():
+    for k in range(12):
+        broken = bytearray(data)
+        at = random.randrange(len(data) if k % 2 else 200)
+        broken[at : at + 20] = random.randbytes(len(broken[at : at + 20]))
+        try:
+            photo.decode(bytes(broken), name)
+        except PhotoError as error:
+            assert len(str(error).splitlines()) == 1
+            refused += 1
+assert refused > 50, refused
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        cwd=Path(__file__).parents[1],
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_a_damaged_png_is_noticed() -> None:
+    for name in (".png", "16.png"):
+        data = bytearray(samples()[name])
+        data[len(data) // 2] ^= 1
+        assert "damaged" in refused(bytes(data))
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"\0", b"Dear diary,\nno picture today.\n", bytes(range(256)) * 9, b"II*\0"]
+)
+def test_what_is_no_image(data: bytes) -> None:
+    refused(data)
+
+
+def test_what_is_no_photo() -> None:
+    image = Image.fromarray(noise(16, 16, 3))
+    other = Image.fromarray(noise(16, 16, 3, seed=1))
+    several: dict[str, Any] = {"save_all": True, "append_images": [other]}
+    grey = noise(8, 8, 1)[..., 0]
+    cases = [
+        ("CMYK", saved(image.convert("CMYK"), "JPEG")),
+        ("CMYK", saved(image.convert("CMYK"), "TIFF")),
+        ("CMYK", tiff(noise(8, 8, 4, np.uint16), photometric="separated")),
+        ("Lab", saved(image.convert("LAB"), "TIFF")),
+        ("YCbCr", saved(image.convert("YCbCr"), "TIFF")),
+        ("floating point", tiff(grey.astype(np.float32))),
+        ("32 bits", tiff(grey.astype(np.uint32))),
+        ("16-bit colour", tiff(noise(8, 8, 3, np.uint16), photometric="ycbcr")),
+        ("premultiplied", tiff(noise(8, 8, 4, np.uint16), extrasamples=["assocalpha"])),
+        ("animations", saved(image, "PNG", **several)),
+        ("animations", saved(image, "WEBP", **several)),
+        ("several pages", saved(image, "TIFF", **several)),
+        ("GIF", saved(image, "GIF")),
+        ("GIF", saved(image, "GIF", **several)),
+        ("plain-text", b"P2 2 1 65535 7 9\n"),
+    ]
+    for expected, data in cases:
+        assert expected in refused(data)
+
+
+def test_too_many_pixels_are_refused_before_decoding() -> None:
+    header = struct.pack(">IIBBBBB", 40_000, 40_000, 8, 2, 0, 0, 0)
+    start = b"\x89PNG\r\n\x1a\n" + png_chunk(b"IHDR", header)
+    data = start + png_chunk(b"IDAT", zlib.compress(b"")) + png_chunk(b"IEND", b"")
+    assert "too many" in refused(data)
+    small = bytearray(tiff(noise(8, 8, 3), photometric="rgb"))
+    with tifffile.TiffFile(io.BytesIO(bytes(small))) as file:
+        width, height = (file.pages.first.tags[tag].valueoffset for tag in (256, 257))
+    for at in (width, height):
+        struct.pack_into("<H", small, at, 65000)
+    assert "too many" in refused(bytes(small))
+
+
+def test_paths_that_cannot_be_read(tmp_path: Path) -> None:
+    missing = tmp_path / "missing.png"
+    assert refusal(missing, photo.read, missing) == "no such file"
+    assert refusal(tmp_path, photo.read, tmp_path) == "a folder, not a file"
+
+
+@pytest.mark.skipif(
+    not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may read and write everything"
+)
+def test_no_permission(tmp_path: Path) -> None:
+    path = tmp_path / "x.png"
+    photo.write(Photo(noise(4, 4, 3)), path)
+    path.chmod(0)
+    assert refusal(path, photo.read, path) == "no permission"
+    tmp_path.chmod(0o500)
+    other = tmp_path / "y.png"
+    assert "no permission" in refusal(other, photo.write, Photo(noise(4, 4, 3)), other)
+    tmp_path.chmod(0o700)
+
+
+def test_the_content_tells_the_format(tmp_path: Path) -> None:
+    path = tmp_path / "really-a-png.jpg"
+    path.write_bytes(photo.encode(Photo(noise(5, 4, 2)), ".png", "x"))
+    read = photo.read(path)
+    assert read.format == "PNG"
+    assert read.pixels.shape == (5, 4, 2)
+
+
+# ---- Writing -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("suffix", HOLDS)
+def test_write_and_read(suffix: str, tmp_path: Path) -> None:
+    dtypes, channels = HOLDS[suffix]
+    before = Photo(noise(5, 4, channels[0], dtypes[-1]))
+    path = tmp_path / f"x{suffix}"
+    path.write_bytes(b"older")
+    photo.write(before, path)
+    np.testing.assert_array_equal(photo.read(path).pixels, before.pixels)
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_formats_that_cannot_hold_the_photo() -> None:
+    rgba, deep = Photo(noise(4, 4, 4)), Photo(noise(4, 4, 3, np.uint16))
+    cases = [(rgba, suffix, "transparency") for suffix in (".jpg", ".bmp", ".ppm")]
+    cases += [(deep, suffix, "8 bits") for suffix in (".jpg", ".bmp", ".webp")]
+    cases += [(Photo(noise(4, 4, 3)), ".pgm", "grey"), (rgba, ".gif", ".png"), (rgba, "", ".png")]
+    cases += [
+        (Photo(noise(1, 16384, 3)), ".webp", "16383"),
+        (Photo(noise(1, 65501, 1)), ".jpg", ""),
+    ]
+    for picture, suffix, expected in cases:
+        said = refusal("x.tif", photo.encode, picture, suffix, "x.tif")
+        assert expected in said
+        assert "PNG" in said or ".png" in said
+
+
+@pytest.mark.parametrize("failure", [OSError(errno.ENOSPC, "No space left"), KeyboardInterrupt()])
+def test_a_failed_write_leaves_what_was(
+    failure: BaseException, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(descriptor: int) -> None:
+        assert len(list(tmp_path.iterdir())) == 2  # It is written beside the older file.
+        raise failure
+
+    path = tmp_path / "x.png"
+    path.write_bytes(b"older")
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises((PhotoError, KeyboardInterrupt)) as caught:
+        photo.write(Photo(noise(4, 4, 3)), path)
+    if isinstance(failure, OSError):
+        assert str(caught.value) == f"{path}: cannot be written: no space left"
+    assert list(tmp_path.iterdir()) == [path]
+    assert path.read_bytes() == b"older"
+
+
+def test_places_that_cannot_be_written(tmp_path: Path) -> None:
+    picture = Photo(noise(4, 4, 3))
+    nowhere, folder = tmp_path / "no" / "x.png", tmp_path / "folder.png"
+    folder.mkdir()
+    assert "no such folder" in refusal(nowhere, photo.write, picture, nowhere)
+    assert "a folder" in refusal(folder, photo.write, picture, folder)
+    assert list(tmp_path.iterdir()) == [folder]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no umask")
+@pytest.mark.parametrize("umask", [0o022, 0o077, 0o002])
+def test_permissions_follow_the_umask(umask: int, tmp_path: Path) -> None:
+    before = os.umask(umask)
+    try:
+        photo.write(Photo(noise(4, 4, 3)), tmp_path / "x.png")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "x.png").stat().st_mode & 0o777 == 0o666 & ~umask
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has names that are no text")
+def test_odd_names(tmp_path: Path) -> None:
+    picture = Photo(noise(4, 4, 3))
+    for name in (b"gr\xfc\xdfe.png", b"%s \n'$(x).png", b"n" * 251 + b".png"):
+        path = tmp_path / os.fsdecode(name)
+        photo.write(picture, path)
+        np.testing.assert_array_equal(photo.read(path).pixels, picture.pixels)
+
+
+def test_read_pixels_are_guarded() -> None:
+    for name in (".png", "16.png", ".tif", "16.tif", "16.ppm"):
+        read = photo.decode(samples()[name], name)
+        with pytest.raises(ValueError, match="read-only"):
+            read.pixels[0, 0, 0] = 1
+        photo.encode(replace(read), ".png", "x")

@@ -1,0 +1,183 @@
+"""Restoring arrays: what is damaged is filled, what is not stays, at any size and depth."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from inpaintcli import load_model, restore
+from inpaintcli.errors import PhotoError, UsageError
+from tests.helpers import MeanFill, picture, stripe
+
+NETWORKS = ("autoencoder", "partial-conv")
+
+
+@given(
+    height=st.integers(1, 70),
+    width=st.integers(1, 70),
+    channels=st.integers(1, 4),
+    dtype=st.sampled_from([np.uint8, np.uint16]),
+    tile=st.sampled_from([None, 16, 24]),
+    reach=st.sampled_from([None, 2]),
+    seed=st.integers(0, 999),
+    share=st.sampled_from([0.01, 0.3, 0.9]),
+)
+@settings(max_examples=120, deadline=None)
+def test_undamaged_pixels_and_alpha_never_change(
+    height: int,
+    width: int,
+    channels: int,
+    dtype: type[np.uint8],
+    tile: int | None,
+    reach: int | None,
+    seed: int,
+    share: float,
+) -> None:
+    rng = np.random.default_rng(seed)
+    top = np.iinfo(dtype).max
+    pixels = rng.integers(0, top, (height, width, channels), endpoint=True).astype(dtype)
+    mask = rng.random((height, width)) < share
+    if mask.all():
+        mask[0, 0] = False
+    before = pixels.copy()
+    restored = restore(pixels, mask, MeanFill(tile, reach=reach))
+    assert (pixels == before).all(), "the input must not be written to"
+    assert restored.shape == pixels.shape
+    assert restored.dtype == pixels.dtype
+    assert (restored[~mask] == pixels[~mask]).all()
+    colours = 3 if channels >= 3 else 1
+    assert (restored[..., colours:] == pixels[..., colours:]).all()
+
+
+def test_a_flat_photo_comes_back_flat_with_any_tiling() -> None:
+    pixels = np.full((61, 75, 3), (200, 100, 50), np.uint8)
+    mask = stripe(61, 75)
+    damaged = pixels.copy()
+    damaged[mask] = 255
+    for tile, overlap in ((16, 0), (16, 8), (24, 23), (128, 16)):
+        restored = restore(damaged, mask, MeanFill(), tile=tile, overlap=overlap)
+        assert (restored == pixels).all()
+
+
+def test_only_tiles_that_touch_damage_are_run() -> None:
+    mask = np.zeros((256, 256), bool)
+    mask[100, 100] = True
+    inpainter = MeanFill(16)
+    restore(picture(256, 256), mask, inpainter, overlap=0)
+    assert sum(shape[0] for shape in inpainter.shapes) == 1
+
+
+def test_batches_have_the_size_asked_for_and_give_the_same_result() -> None:
+    pixels, mask = picture(64, 200), stripe(64, 200)
+    small, large = MeanFill(16), MeanFill(16)
+    one = restore(pixels, mask, small, batch_size=1)
+    many = restore(pixels, mask, large, batch_size=64)
+    assert (one == many).all()
+    assert max(shape[0] for shape in small.shapes) == 1
+    assert max(shape[0] for shape in large.shapes) > 1
+
+
+def test_what_lies_under_the_mask_does_not_matter() -> None:
+    pixels, mask = picture(), stripe()
+    other = pixels.copy()
+    other[mask] = 255 - other[mask]
+    for reach in (None, 1):
+        model = MeanFill(16, reach=reach)
+        assert (restore(pixels, mask, model) == restore(other, mask, model)).all()
+
+
+def test_progress_reaches_its_total() -> None:
+    seen: list[tuple[int, int]] = []
+    mask = np.zeros((80, 80), bool)
+    mask[10:60, 10:60] = True
+    restore(
+        picture(80, 80), mask, MeanFill(16, reach=2),
+        progress=lambda done, total: seen.append((done, total)),
+    )  # fmt: skip
+    assert seen[-1][0] == seen[-1][1] > 0
+    assert all(done <= total for done, total in seen)
+
+
+def test_an_empty_mask_changes_nothing_and_a_full_one_is_refused() -> None:
+    pixels = picture()
+    nothing = np.zeros(pixels.shape[:2], bool)
+    assert (restore(pixels, nothing, MeanFill()) == pixels).all()
+    with pytest.raises(PhotoError, match="every pixel is damaged"):
+        restore(pixels, ~nothing, MeanFill())
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"mask": np.zeros((3, 3), bool)}, "as the photo"),
+        ({"mask": np.zeros((40, 56), np.uint8)}, "must be bool"),
+        ({"pixels": np.zeros((40, 56, 3), np.float32)}, "uint8 or uint16"),
+        ({"tile": 20}, "multiples of 8"),
+        ({"overlap": 16}, "smaller than the tile"),
+    ],
+)
+def test_arrays_and_tiles_that_do_not_fit_are_refused(
+    change: dict[str, object], message: str
+) -> None:
+    arguments: dict[str, object] = {"pixels": picture(), "mask": stripe(), "model": MeanFill()}
+    with pytest.raises(UsageError, match=message):
+        restore(**{**arguments, **change})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("model", NETWORKS)
+class TestNetworks:
+    """The shipped networks, at run time."""
+
+    @pytest.mark.parametrize("size", [(32, 32), (33, 47), (5, 90), (1, 1), (90, 121)])
+    def test_any_size_is_filled_without_leaving_a_pixel(
+        self, model: str, size: tuple[int, int]
+    ) -> None:
+        pixels = np.full((*size, 3), 180, np.uint8)
+        mask = stripe(*size)
+        mask[0, 0] = False
+        pixels[mask] = 0
+        restored = restore(pixels, mask, model, threads=1)
+        assert (np.abs(restored[mask].astype(int) - 180) <= 12).all()
+
+    def test_a_wide_hole_in_a_gradient_comes_back_smooth(self, model: str) -> None:
+        """72 px, where a tile sees 32: no seam, no colour shift, no unfilled pixel."""
+        y, x = np.mgrid[0:160, 0:192]
+        smooth = np.stack([60 + y * 0.6, 80 + x * 0.5, 200 - (x + y) * 0.3], 2)
+        pixels = np.rint(smooth).astype(np.uint8)
+        mask = (y - 80) ** 2 + (x - 96) ** 2 < 36**2
+        damaged = pixels.copy()
+        damaged[mask] = 255
+        restored = restore(damaged, mask, model, threads=1).astype(float)
+        error = np.abs(restored - smooth)[mask]
+        assert error.mean() < 4
+        assert error.max() < 20
+        # Neighbours differ by less than a unit in the original; a seam would show as a step.
+        steps = np.abs(np.diff(restored, axis=1))[mask[:, 1:] | mask[:, :-1]]
+        assert np.percentile(steps, 99) <= 5
+
+    @pytest.mark.parametrize("channels", [1, 3])
+    def test_a_grey_photo_stays_grey(self, model: str, channels: int) -> None:
+        pixels = np.repeat(picture(64, 64, 1), channels, 2)
+        restored = restore(pixels, stripe(64, 64), model, threads=1)
+        assert (restored == restored[..., :1]).all()
+
+    def test_sixteen_bit_fills_have_more_than_eight_bit(self, model: str) -> None:
+        pixels = picture(64, 64, dtype=np.uint16)
+        mask = stripe(64, 64)
+        restored = restore(pixels, mask, model, threads=1)
+        assert len(np.unique(restored[mask] % 257)) > 20
+
+    def test_scratches_are_filled_better_than_by_telea(self, model: str) -> None:
+        astronaut = pytest.importorskip("skimage.data").astronaut()[:256, 100:356]
+        y, x = np.mgrid[0:256, 0:256]
+        mask = (np.abs(x - y * 0.7 - 20) < 2) | (np.abs(y - x * 0.3 - 90) < 1.5)
+        damaged = astronaut.copy()
+        damaged[mask] = 255
+
+        def error(name: str) -> float:
+            restored = restore(damaged, mask, load_model(name, threads=1))
+            return float(np.square(restored[mask].astype(float) - astronaut[mask]).mean())
+
+        assert error(model) < error("telea")

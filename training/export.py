@@ -1,0 +1,287 @@
+"""Write a trained network as the one ONNX file that `inpaint` runs, with its card inside.
+
+    python -m training.export runs/autoencoder/best.pt -o inpaintcli/weights/autoencoder.onnx
+
+The file has inputs `image` float32 (N, 3, h, w) in [0, 1] and `mask` float32 (N, 1, h, w) with
+1 = damaged, and the output `restored` float32 (N, 3, h, w) in [0, 1]; N, h and w are free. It is
+written only if the ONNX checker accepts it and ONNX Runtime computes what PyTorch computes.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import warnings
+from pathlib import Path
+from typing import Annotated
+
+import onnx
+import torch
+import typer
+from rich.console import Console
+from torch import Tensor, nn
+
+from inpaintcli.runtime import Session
+from training.checkpoint import Checkpoint, CheckpointError
+from training.files import write_whole
+from training.networks import MULTIPLE, build
+
+#: ONNX Runtime 1.17, the oldest that we support, runs opsets up to 20 and IR versions up to 9.
+#: Nothing in the networks needs more than opset 17 and the IR version that came with it.
+OPSET = 17
+IR_VERSION = 8
+
+#: The largest difference between PyTorch and ONNX Runtime, of intensities in [0, 1].
+TOLERANCE = 1e-4
+#: (N, h, w) of the pictures on which the two are compared.
+SIZES = ((1, 32, 32), (3, 40, 64), (1, 96, 128))
+
+VERSION = "1"
+LICENCE = "MIT"
+#: Photographs seldom come in 32 px: tiles of the size it was trained on, overlapping by half.
+TILE, OVERLAP = 32, 16
+#: Lines of up to 6 px were trained on, so no pixel was farther than 3 px from a known one.
+REACH = 3
+SUMMARIES = {
+    "autoencoder": "U-shaped convolutional autoencoder; the mask is its fourth input channel",
+    "partial-conv": "The same U-shape from partial convolutions, which see known pixels only",
+}
+CIFAR10_LICENCE = "CIFAR-10: free for research, no explicit licence; see README"
+HISTORY_ROWS = 20
+
+
+class ExportError(Exception):
+    """The network cannot be exported, or not as it was trained; the text says why."""
+
+
+def main(
+    checkpoint: Annotated[Path, typer.Argument(help="best.pt or last.pt of a training run.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="The ONNX file to write.")],
+    scores: Annotated[
+        Path | None, typer.Option(help="JSON file with measured scores by name, for the card.")
+    ] = None,
+    data_licence: Annotated[
+        str | None, typer.Option(help="Terms of the training pictures. [default: CIFAR-10's]")
+    ] = None,
+) -> None:
+    """Export the averaged weights of CHECKPOINT."""
+    console = Console(stderr=True, soft_wrap=True, highlight=False)
+    try:
+        state = Checkpoint.load(checkpoint)
+        measured = read_scores(scores) if scores else {}
+        network = network_of(state)
+        model = to_onnx(network)
+        onnx.helper.set_model_props(model, card(state, measured, data_licence))
+        difference = largest_difference(network, model)
+        if not difference < TOLERANCE:
+            raise ExportError(
+                f"{checkpoint}: ONNX Runtime and PyTorch differ by {difference:.1e}, more than "
+                f"{TOLERANCE:.0e}: not written"
+            )
+        data = model.SerializeToString()
+        write_whole(output, data)
+    except (CheckpointError, ExportError) as error:
+        console.print(f"Error: {error}", style="red", markup=False)
+        raise typer.Exit(2) from None
+    except OSError as error:
+        console.print(f"Error: {output}: cannot be written ({error.strerror})", style="red",
+                      markup=False)  # fmt: skip
+        raise typer.Exit(2) from None
+    console.print(
+        f"{output}: {len(data) / 1e6:.2f} MB, opset {OPSET}, {len(model.graph.node)} nodes; "
+        f"differs from PyTorch by {difference:.1e} at most",
+        markup=False,
+    )
+
+
+def network_of(state: Checkpoint) -> nn.Module:
+    """The network with the averaged weights of a run, float32, ready to be evaluated.
+
+    Raises CheckpointError where the weights are not those of the network that it names.
+    """
+    try:
+        network = build(state.name, state.config.network)
+        network.load_state_dict(state.averaged)
+    except (KeyError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise CheckpointError(f"checkpoint of {state.name!r}: wrong weights ({reason})") from None
+    return network.float().eval()
+
+
+class Clipped(nn.Module):
+    """A network whose result is clipped to [0, 1]: what the file computes."""
+
+    def __init__(self, network: nn.Module):
+        super().__init__()
+        self.network = network
+
+    def forward(self, image: Tensor, mask: Tensor) -> Tensor:
+        restored: Tensor = self.network(image, mask).clamp(0, 1)
+        return restored
+
+
+def to_onnx(network: nn.Module) -> onnx.ModelProto:
+    """The network as a checked model of plain ONNX operators, without a card.
+
+    PyTorch's TorchScript exporter: it writes opset 17 directly and needs no other package, where
+    the newer one needs onnxscript and writes opset 18 first.
+    """
+    free = {0: "N", 2: "h", 3: "w"}
+    image = torch.zeros(2, 3, 4 * MULTIPLE, 5 * MULTIPLE)
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        file = Path(folder) / "network.onnx"
+        torch.onnx.export(
+            Clipped(network).eval(),
+            (image, image[:, :1]),
+            file,
+            input_names=["image", "mask"],
+            output_names=["restored"],
+            dynamic_axes={"image": free, "mask": free, "restored": free},
+            opset_version=OPSET,
+            dynamo=False,
+        )
+        model = onnx.load(file)
+    model.ir_version = IR_VERSION
+    tidy(model.graph)
+    onnx.checker.check_model(model, full_check=True)
+    return model
+
+
+def tidy(graph: onnx.GraphProto) -> None:
+    """Drop nodes that change nothing and merge those that compute the same, in place."""
+    opset = onnx.helper.make_opsetid("", OPSET)
+    inferred = onnx.shape_inference.infer_shapes(
+        onnx.helper.make_model(graph, opset_imports=[opset])
+    ).graph
+    kinds = {
+        value.name: value.type.tensor_type.elem_type
+        for value in (*inferred.value_info, *inferred.input)
+    }
+    ones = {
+        node.output[0]
+        for node in graph.node
+        if node.op_type == "Constant"
+        and (onnx.numpy_helper.to_array(node.attribute[0].t) == 1).all()
+    }
+
+    def changes_nothing(node: onnx.NodeProto) -> bool:
+        match node.op_type:
+            case "Cast":
+                return bool(kinds.get(node.input[0]) == node.attribute[0].i)
+            case "Concat":
+                return len(node.input) == 1
+            case "Mul":
+                return node.input[1] in ones
+            case _:
+                return False
+
+    renamed: dict[str, str] = {}
+    computed: dict[tuple[object, ...], str] = {}
+    kept = []
+    for node in graph.node:
+        (output,) = node.output
+        inputs = [renamed.get(name, name) for name in node.input]
+        del node.input[:]
+        node.input.extend(inputs)
+        if changes_nothing(node):
+            renamed[output] = inputs[0]
+            continue
+        attributes = tuple(item.SerializeToString(deterministic=True) for item in node.attribute)
+        first = computed.setdefault((node.op_type, *inputs, attributes), output)
+        if first == output:
+            kept.append(node)
+        else:
+            renamed[output] = first
+    used = {name for node in kept for name in node.input}
+    del graph.node[:]
+    graph.node.extend(n for n in kept if n.op_type != "Constant" or n.output[0] in used)
+
+
+def card(
+    state: Checkpoint, scores: dict[str, float], data_licence: str | None = None
+) -> dict[str, str]:
+    """What the file says of itself: the fields of `inpaintcli.inpainters.base.Card`, and more.
+
+    `history` (losses and scores while training) and `scores` are JSON; `validation_hole_psnr` is in
+    dB, of held-out training pictures.
+    """
+    if data_licence is None:
+        cifar10 = state.origin.lower().startswith(("cifar-10", "cifar10"))
+        data_licence = CIFAR10_LICENCE if cifar10 else "unknown: see where the pictures come from"
+    parameters = sum(tensor.numel() for tensor in state.averaged.values())
+    return {
+        "name": state.name,
+        "version": VERSION,
+        "summary": SUMMARIES[state.name],
+        "tile": str(TILE),
+        "overlap": str(OVERLAP),
+        "multiple": str(MULTIPLE),
+        "reach": str(REACH),
+        "trained_on": state.origin,
+        "data_licence": data_licence,
+        "licence": LICENCE,
+        "seed": str(state.seed),
+        "command": state.command,
+        "epochs": str(state.config.epochs),
+        "steps": str(state.step),
+        "parameters": str(parameters),
+        "validation_hole_psnr": f"{state.best:.3f}",
+        "history": json.dumps(thinned(state.history)),
+        "scores": json.dumps(scores),
+    }
+
+
+def thinned(history: list[dict[str, float]]) -> list[dict[str, float]]:
+    """At most HISTORY_ROWS rows, evenly spaced, the first and the last among them."""
+    if len(history) <= HISTORY_ROWS:
+        return history
+    last = len(history) - 1
+    return [history[round(i * last / (HISTORY_ROWS - 1))] for i in range(HISTORY_ROWS)]
+
+
+def read_scores(path: Path) -> dict[str, float]:
+    """Scores by name from a JSON file; raises ExportError with one line that names it."""
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ExportError(f"{path}: cannot be read ({error.strerror})") from None
+    except ValueError as error:
+        raise ExportError(f"{path}: not JSON ({error})") from None
+    if not isinstance(values, dict) or not all(isinstance(v, int | float) for v in values.values()):
+        raise ExportError(f'{path}: give numbers by name, such as {{"hole PSNR (dB)": 23.1}}')
+    return {name: float(value) for name, value in values.items()}
+
+
+def write_scores(model_path: Path, scores: dict[str, float]) -> None:
+    """Replace the scores in the card of a model file; all else in it stays. Raises OSError."""
+    model = onnx.load(model_path)
+    properties = {item.key: item.value for item in model.metadata_props}
+    onnx.helper.set_model_props(model, {**properties, "scores": json.dumps(scores)})
+    write_whole(model_path, model.SerializeToString())
+
+
+@torch.no_grad()
+def largest_difference(network: nn.Module, model: onnx.ModelProto, seed: int = 0) -> float:
+    """How far ONNX Runtime is from PyTorch, over random pictures of several sizes.
+
+    Each size is tried with random damage, with none, and with nothing but damage.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "network.onnx"
+        onnx.save(model, file)
+        session = Session(file, "cpu")
+    clipped = Clipped(network).eval()
+    generator = torch.Generator().manual_seed(seed)
+    differences = []
+    for n, h, w in SIZES:
+        image = torch.rand(n, 3, h, w, generator=generator)
+        random = (torch.rand(n, 1, h, w, generator=generator) < 0.3).float()
+        for mask in (random, torch.zeros_like(random), torch.ones_like(random)):
+            (restored,) = session.run({"image": image.numpy(), "mask": mask.numpy()})
+            differences.append((torch.from_numpy(restored) - clipped(image, mask)).abs().max())
+    return float(torch.stack(differences).max())
+
+
+if __name__ == "__main__":
+    typer.run(main)
