@@ -221,4 +221,3 @@ def copy(source: photo.Photo, path: Path, output: Path) -> None:
     except OSError as error:
         temporary.unlink(missing_ok=True)
         raise PhotoError(f"{output}: cannot be written: {error.strerror}") from None
-

@@ -18,6 +18,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from inpaintcli.arrays import Mask, Pixels
 from inpaintcli.errors import UsageError
 
 Kind = Literal["lines", "scratches", "strokes", "text", "holes"]
@@ -27,8 +28,6 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 PATCH = 32
 
 Canvas = NDArray[np.uint8]
-Pixels = NDArray[np.uint8] | NDArray[np.uint16]
-Mask = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -243,24 +242,24 @@ def _text(canvas: Canvas, rng: np.random.Generator, thickness: tuple[int, int]) 
     """A word or a date as a camera or a pen would put it there."""
     alphabet = string.ascii_letters + string.digits + "'.:/-&"
     word = "".join(rng.choice(list(alphabet), _between(rng, (3, 14))))
-    width = _between(rng, thickness)
-    # A Hershey capital is about 22 px high at scale 1; strokes of a tenth of that read as text.
-    scale = max(0.3, width / 22 * rng.uniform(8, 12))
-    font = int(rng.choice([cv2.FONT_HERSHEY_SIMPLEX, cv2.FONT_HERSHEY_DUPLEX]))
-    (across, up), _ = cv2.getTextSize(word, font, scale, width)
+    # Since version 5 OpenCV's own typeface has strokes of 3 px at scale 1, and capitals of 21 px;
+    # its thickness argument only chooses between regular and bold.
+    scale = _between(rng, thickness) / 3
+    font = cv2.FONT_HERSHEY_SIMPLEX
+    (across, up), _ = cv2.getTextSize(word, font, scale, 1)
     x = int(rng.integers(min(0, canvas.shape[1] - across), max(1, canvas.shape[1] - across // 2)))
     y = int(rng.integers(up // 2, canvas.shape[0] + up // 2 + 1))
-    cv2.putText(canvas, word, (x, y), font, scale, 1, width)
+    cv2.putText(canvas, word, (x, y), font, scale, 1, 1)
 
 
 def _hole(canvas: Canvas, rng: np.random.Generator, thickness: tuple[int, int]) -> None:
     """A torn-out piece: a closed outline whose radius varies around its centre."""
     radius = _between(rng, thickness) / 2
     angles = np.linspace(0, 2 * math.pi, 24, endpoint=False)
-    waves = sum(
-        rng.uniform(0, 0.12) * np.cos(k * angles + rng.uniform(0, 2 * math.pi)) for k in (2, 3, 5)
-    )
-    outline = np.stack([np.cos(angles), np.sin(angles)], 1) * (radius * (0.9 + waves))[:, None]
+    reach = np.full(len(angles), 0.9)
+    for waves in (2, 3, 5):
+        reach += rng.uniform(0, 0.12) * np.cos(waves * angles + rng.uniform(0, 2 * math.pi))
+    outline = np.stack([np.cos(angles), np.sin(angles)], 1) * (radius * reach)[:, None]
     centre = rng.uniform(0, (canvas.shape[1], canvas.shape[0]))
     cv2.fillPoly(canvas, [np.rint(outline + centre).astype(np.int32)], 1)
 

@@ -8,13 +8,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from inpaintcli import photo
+from inpaintcli.arrays import Mask, Pixels
 from inpaintcli.errors import PhotoError
-from inpaintcli.photo import Photo, Pixels
-
-Mask = NDArray[np.bool_]
+from inpaintcli.photo import Photo
 
 
 def read(path: Path, *, invert: bool = False) -> Mask:

@@ -14,11 +14,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from inpaintcli.arrays import Floats, Mask, Pixels
 from inpaintcli.errors import UsageError
-
-Pixels = NDArray[np.uint8] | NDArray[np.uint16]
-Mask = NDArray[np.bool_]
-Floats = NDArray[np.float32]
 
 #: What PSNR says of equal pictures, where the formula gives infinity: JSON has no infinity.
 PSNR_OF_EQUAL = 100.0

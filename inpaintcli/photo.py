@@ -25,16 +25,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image, ImageFile, JpegImagePlugin, UnidentifiedImageError
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
+from inpaintcli.arrays import Pixels
 from inpaintcli.errors import PhotoError
 
 if TYPE_CHECKING:
     from tifffile import TiffPage
-
-Pixels = NDArray[np.uint8 | np.uint16]
 
 #: More pixels than this are refused before they are decoded.
 MAX_PIXELS = 1_000_000_000

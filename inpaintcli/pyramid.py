@@ -6,11 +6,8 @@ from collections.abc import Iterator
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
-Pixels = NDArray[np.uint8] | NDArray[np.uint16]
-Mask = NDArray[np.bool_]
-Floats = NDArray[np.float32]
+from inpaintcli.arrays import Floats, Mask, Pixels
 
 #: Rows that are turned to float at a time, so that a large photo needs little memory beside it.
 STRIP = 256

@@ -12,16 +12,12 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from inpaintcli import pyramid, tiling
+from inpaintcli.arrays import Floats, Mask, Pixels
 from inpaintcli.errors import PhotoError, UsageError
 from inpaintcli.inpainters.base import Card, Inpainter
 from inpaintcli.inpainters.registry import DEFAULT, load_model
-
-Pixels = NDArray[np.uint8] | NDArray[np.uint16]
-Mask = NDArray[np.bool_]
-Floats = NDArray[np.float32]
 
 
 class Progress(Protocol):

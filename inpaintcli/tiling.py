@@ -10,11 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-Pixels = NDArray[np.uint8] | NDArray[np.uint16]
-Mask = NDArray[np.bool_]
-Floats = NDArray[np.float32]
+from inpaintcli.arrays import Floats, Mask, Pixels
 
 
 @dataclass(frozen=True)
@@ -54,9 +51,7 @@ def plan(mask: Mask, tile: int, overlap: int) -> list[Row]:
         if touched.any():
             found.append((top, tuple(lefts[touched].tolist())))
     belows = [*(top for top, _ in found[1:]), height]
-    return [
-        Row(top, below, touched) for (top, touched), below in zip(found, belows, strict=False)
-    ]
+    return [Row(top, below, touched) for (top, touched), below in zip(found, belows, strict=False)]
 
 
 def count(rows: list[Row]) -> int:
@@ -74,10 +69,8 @@ def padded(pixels: Pixels, mask: Mask, height: int, width: int) -> tuple[Pixels,
     if not below and not right:
         return pixels, mask
     edges = ((0, below), (0, right))
-    return (
-        np.pad(pixels, (*edges, (0, 0)), mode="symmetric"),
-        np.pad(mask, edges, mode="symmetric"),
-    )
+    canvas: Pixels = np.pad(pixels, (*edges, (0, 0)), mode="symmetric")
+    return canvas, np.pad(mask, edges, mode="symmetric")
 
 
 def gather(
@@ -139,7 +132,8 @@ class Blend:
         Pixels that no tile has touched are 0.
         """
         rows = min(row.below - self._top, self.tile)
-        strip = self._sums[:rows] / np.maximum(self._total[:rows], 1e-12)
+        total = np.maximum(self._total[:rows], 1e-12, dtype=np.float32)
+        strip = np.divide(self._sums[:rows], total, dtype=np.float32)
         for buffer in (self._sums, self._total):
             buffer[: self.tile - rows] = buffer[rows:].copy()
             buffer[self.tile - rows :] = 0

@@ -8,14 +8,14 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from inpaintcli import mask as masks
 from inpaintcli import photo
+from inpaintcli.arrays import Floats, Mask, Pixels
 from inpaintcli.inpainters.base import Card
 from inpaintcli.photo import Photo
 
-Floats = NDArray[np.float32]
+Depth = np.uint8 | np.uint16
 
 
 class MeanFill:
@@ -35,51 +35,50 @@ class MeanFill:
 
 
 def picture(
-    height: int = 40, width: int = 56, channels: int = 3, dtype: type[np.generic] = np.uint8
-) -> NDArray[np.uint8]:
+    height: int = 40, width: int = 56, channels: int = 3, dtype: type[Depth] = np.uint8
+) -> Pixels:
     """A smooth picture with some structure, of any depth and number of channels."""
     y, x = np.mgrid[0:height, 0:width]
-    planes = [0.5 + 0.4 * np.sin((x + 3 * k) / 9) * np.cos((y - 5 * k) / 7) for k in range(channels)]
+    planes = [
+        0.5 + 0.4 * np.sin((x + 3 * k) / 9) * np.cos((y - 5 * k) / 7) for k in range(channels)
+    ]
     if channels in (2, 4):
         planes[-1] = np.where((x + y) % 11 < 9, 1.0, 0.3)
-    top = np.iinfo(dtype).max  # type: ignore[arg-type]
-    return np.rint(np.stack(planes, 2) * top).astype(dtype)  # type: ignore[return-value]
+    pixels: Pixels = np.rint(np.stack(planes, 2) * np.iinfo(dtype).max).astype(dtype)
+    return pixels
 
 
-def stripe(height: int = 40, width: int = 56) -> NDArray[np.bool_]:
+def stripe(height: int = 40, width: int = 56) -> Mask:
     """A mask with a slanted scratch of 2 px."""
     y, x = np.mgrid[0:height, 0:width]
     return np.asarray(np.abs(x - y * width / height) < 1)
 
 
-def save(path: Path, pixels: NDArray[np.uint8]) -> Path:
+def save(path: Path, pixels: Pixels) -> Path:
     """Write pixels (h, w, c) in the format of the suffix."""
     path.parent.mkdir(parents=True, exist_ok=True)
     photo.write(Photo(pixels), path)
     return path
 
 
-def save_mask(path: Path, mask: NDArray[np.bool_]) -> Path:
+def save_mask(path: Path, mask: Mask) -> Path:
     """Write a mask, white = damaged."""
     path.parent.mkdir(parents=True, exist_ok=True)
     masks.write(mask, path)
     return path
 
 
-def load(path: Path) -> NDArray[np.uint8]:
+def load(path: Path) -> Pixels:
     """The pixels (h, w, c) of a file."""
-    return np.asarray(photo.read(path).pixels)  # type: ignore[return-value]
+    return photo.read(path).pixels
 
 
 def inpaint(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
     """Run the real command as a process of its own."""
+    words = [argument if isinstance(argument, Path) else str(argument) for argument in arguments]
     return subprocess.run(
-        [sys.executable, "-m", "inpaintcli", *map(os.fspath, map(_word, arguments))],
+        [sys.executable, "-m", "inpaintcli", *words],
         cwd=cwd, capture_output=True, text=True, errors="surrogateescape", timeout=120,
         env={**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)},
         check=False,
     )  # fmt: skip
-
-
-def _word(argument: object) -> str | os.PathLike[str]:
-    return argument if isinstance(argument, os.PathLike) else str(argument)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -63,9 +65,7 @@ class TestRestore:
         for row in rows:
             assert 0 < row["damaged"] < 0.3
             assert row["scores"]["hole_psnr"] > 10
-        done = inpaint(
-            "score", "t/restored", "photos", "--mask", "t/masks", "--json", cwd=tmp_path
-        )
+        done = inpaint("score", "t/restored", "photos", "--mask", "t/masks", "--json", cwd=tmp_path)
         assert done.returncode == 0, done.stderr
         again = [json.loads(line) for line in done.stdout.splitlines()]
         assert [row["scores"] for row in again] == [row["scores"] for row in rows]
@@ -102,7 +102,9 @@ class TestRestore:
             out = print_png.with_name(name)
             done = inpaint("restore", print_png, "--mask", mask, "-o", out, "--model", model)
             assert done.returncode == 0, done.stderr
-        assert (load(print_png.with_name("own.png")) == load(print_png.with_name("named.png"))).all()
+        assert (
+            load(print_png.with_name("own.png")) == load(print_png.with_name("named.png"))
+        ).all()
 
     def test_mask_options(self, print_png: Path) -> None:
         folder = print_png.parent
@@ -311,7 +313,9 @@ def test_damage_is_the_same_for_the_same_seed(print_png: Path) -> None:
 
 
 def test_models_lists_every_method_with_its_card() -> None:
-    rows = {row["name"]: row for row in map(json.loads, inpaint("models", "--json").stdout.splitlines())}
+    rows = {
+        row["name"]: row for row in map(json.loads, inpaint("models", "--json").stdout.splitlines())
+    }
     assert set(rows) == {
         "autoencoder", "partial-conv", "telea", "navier-stokes", "patchmatch", "biharmonic",
     }  # fmt: skip
@@ -348,9 +352,6 @@ def test_version_and_help() -> None:
 
 
 def test_the_package_imports_without_pytorch() -> None:
-    import subprocess
-    import sys
-
-    code = "import sys; sys.modules['torch'] = None; import inpaintcli.cli.main; print('torch' in sys.modules and sys.modules['torch'] is None)"
+    code = "import sys; sys.modules['torch'] = None; import inpaintcli.cli.main"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert done.stdout.strip() == "True", done.stderr
+    assert done.returncode == 0, done.stderr

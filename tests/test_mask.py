@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from skimage.morphology import dilation
 
 from inpaintcli import mask, photo
+from inpaintcli.arrays import Mask
 from inpaintcli.errors import PhotoError
-from inpaintcli.mask import Mask
 from inpaintcli.photo import Photo
 
 SIDES = st.integers(1, 24)

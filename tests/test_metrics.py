@@ -8,12 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inpaintcli import metrics
+from inpaintcli.arrays import Floats
 from inpaintcli.errors import UsageError
 
 skimage_metrics = pytest.importorskip("skimage.metrics", reason="scikit-image is the reference")
 
 
-def pair(shape: tuple[int, ...], seed: int = 0) -> tuple[metrics.Floats, metrics.Floats]:
+def pair(shape: tuple[int, ...], seed: int = 0) -> tuple[Floats, Floats]:
     rng = np.random.default_rng(seed)
     x = rng.random(shape, np.float32)
     return x, np.clip(x + rng.normal(0, 0.1, shape), 0, 1).astype(np.float32)

@@ -24,8 +24,9 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms, ImageOps
 
 from inpaintcli import photo
+from inpaintcli.arrays import Pixels
 from inpaintcli.errors import PhotoError
-from inpaintcli.photo import Metadata, Photo, Pixels
+from inpaintcli.photo import Metadata, Photo
 
 DEEP, SHALLOW = (np.uint8, np.uint16), (np.uint8,)
 #: What each suffix takes: types, channels.
@@ -350,6 +351,16 @@ def test_orientation_in_xmp_alone() -> None:
     assert photo.decode(photo.encode(read, ".png", "x"), "x").height == 16
 
 
+@pytest.mark.parametrize("dtype", DEEP)
+def test_orientation_in_the_xmp_of_a_png_goes_too(dtype: Any) -> None:
+    turned = Photo(noise(24, 16, 3, dtype), metadata=Metadata(xmp=XMP))
+    read = photo.decode(photo.encode(turned, ".png", "x"), "x")
+    assert (read.height, read.width) == (16, 24)
+    written = photo.encode(read, ".png", "x")
+    assert written.count(b"XML:com.adobe.xmp") == 1
+    assert photo.decode(written, "x").height == 16
+
+
 # ---- Metadata ------------------------------------------------------------------------------------
 
 
@@ -527,6 +538,14 @@ def test_a_damaged_png_is_noticed() -> None:
         data = bytearray(samples()[name])
         data[len(data) // 2] ^= 1
         assert "damaged" in refused(bytes(data))
+
+
+def test_a_strange_profile_is_passed_on_in_silence(capfd: pytest.CaptureFixture[str]) -> None:
+    strange = Photo(noise(9, 8, 3, np.uint16), metadata=Metadata(icc_profile=ICC[:-8] + b"x" * 99))
+    read = photo.decode(photo.encode(strange, ".png", "x"), "x")
+    np.testing.assert_array_equal(read.pixels, strange.pixels)
+    assert read.metadata.icc_profile == strange.metadata.icc_profile
+    assert capfd.readouterr() == ("", "")
 
 
 @pytest.mark.parametrize(

@@ -43,6 +43,9 @@ def test_deep_damage_is_what_is_farther_from_known_pixels_than_the_reach() -> No
     mask[:, 35:] = True
     deep = deeper_than(mask, 3)
     assert not (deep & ~mask).any()
-    assert deep[15, 20] and not deep[15, 12] and not deep[6, 20]
+    assert deep[15, 20]
+    assert not deep[15, 12]
+    assert not deep[6, 20]
     # Damage at the photo's edge has no known pixel beyond it.
-    assert deep[15, 39] and not deep[15, 36]
+    assert deep[15, 39]
+    assert not deep[15, 36]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -28,7 +30,7 @@ def test_starts_cover_the_length_without_leaving_it(length: int, grid: tuple[int
         assert offsets == [0]
     else:
         assert offsets[-1] + tile == length
-        assert all(b - a <= tile - overlap for a, b in zip(offsets, offsets[1:], strict=False))
+        assert all(b - a <= tile - overlap for a, b in pairwise(offsets))
 
 
 @given(height=sides, width=sides, grid=grids(), seed=st.integers(0, 999))
@@ -90,7 +92,7 @@ def test_gather_hides_damaged_pixels() -> None:
     assert images.shape == (2, 3, 4, 4)
     assert images[0, :, 2, 3].tolist() == [0, 0, 0]
     assert images.sum() == 2 * 3 * 16 - 3
-    assert masks.sum() == 1 and masks[0, 0, 2, 3] == 1
+    assert masks.sum() == masks[0, 0, 2, 3] == 1
 
 
 @given(grid=grids())

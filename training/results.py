@@ -104,9 +104,9 @@ class Verdict:
     def __str__(self) -> str:
         aim = "reached" if self.margin >= AIM else "not reached"
         return (
-            f"{self.name}: hole PSNR {self.margin:+.2f} dB against {self.rival} (at least +{MARGIN} "
-            f"dB required: {_holds(self.margin >= MARGIN)}; aim of +{AIM:g} dB: {aim}); MAE "
-            f"{self.ratio:.3f} of its (at most {RATIO} required: {_holds(self.ratio <= RATIO)})"
+            f"{self.name}: hole PSNR {self.margin:+.2f} dB against {self.rival} (at least "
+            f"+{MARGIN} dB required: {_holds(self.margin >= MARGIN)}; aim of +{AIM:g} dB: {aim}); "
+            f"MAE {self.ratio:.3f} of its (at most {RATIO} required: {_holds(self.ratio <= RATIO)})"
         )
 
 

@@ -191,7 +191,7 @@ def fit(
                     restored = network(images * (1 - masks), masks)
                 loss = restoration_loss(restored.float(), images, masks, config)
                 optimizer.zero_grad(set_to_none=True)
-                loss.backward()
+                loss.backward()  # type: ignore[no-untyped-call]
                 nn.utils.clip_grad_norm_(network.parameters(), 1.0)
                 optimizer.step()
 

@@ -16,9 +16,7 @@ Json = Annotated[
 Quiet = Annotated[
     bool, typer.Option("--quiet", "-q", help="Print nothing but errors (and --json).")
 ]
-Overwrite = Annotated[
-    bool, typer.Option("--overwrite", help="Replace results that exist already.")
-]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace results that exist already.")]
 Recursive = Annotated[
     bool, typer.Option("--recursive", "-r", help="Take folders with all folders below them.")
 ]

@@ -5,11 +5,9 @@ from __future__ import annotations
 import importlib.util
 
 import numpy as np
-from numpy.typing import NDArray
 
+from inpaintcli.arrays import Floats
 from inpaintcli.inpainters.base import Card
-
-Floats = NDArray[np.float32]
 
 
 class BiharmonicInpainter:

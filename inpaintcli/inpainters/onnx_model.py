@@ -9,11 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from inpaintcli.arrays import Floats
 from inpaintcli.errors import ModelError
 from inpaintcli.inpainters.base import Card
 from inpaintcli.runtime import Session
-
-Floats = NDArray[np.float32]
 
 #: What a model file must look like; `N`, `h` and `w` may be free or fixed.
 SIGNATURE = "inputs image float Nx3xhxw and mask float Nx1xhxw, output restored float Nx3xhxw"

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
+from inpaintcli.arrays import Floats
 from inpaintcli.inpainters.base import Card
-
-Floats = NDArray[np.float32]
 
 #: Radius in pixels of the neighbourhood that a filled pixel is computed from.
 RADIUS = 3

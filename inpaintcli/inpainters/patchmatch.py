@@ -6,12 +6,10 @@ from __future__ import annotations
 import importlib.util
 
 import numpy as np
-from numpy.typing import NDArray
 
+from inpaintcli.arrays import Floats
 from inpaintcli.errors import ModelError
 from inpaintcli.inpainters.base import Card
-
-Floats = NDArray[np.float32]
 
 PACKAGE = "pypatchmatch"
 #: Radius of the compared patches. Of 1, 2, 3 and 5 it measures best over strokes, text and holes

@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import onnx
 import pytest
+import skimage.metrics
 from rich.console import Console
-from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from skimage.restoration import inpaint_biharmonic
 
 from tests.training import class_folders, one_line_error, run, synthetic
 from tests.training.test_export import checkpoint
 from training import export, results
 from training.data import DataError, Pictures
+from training.grids import grid, png
 from training.networks import NETWORKS
 from training.results import Row
 
+#: Any, because it is typed in part only.
+reference: Any = skimage.metrics
 COUNT = 16
 
 
@@ -57,12 +61,14 @@ def test_scores_are_those_of_scikit_image(originals: results.Pixels, masks: resu
     row = results.measured("telea", restored, originals, masks, raw)
     x, y = restored / 255, originals / 255
     maps = [
-        structural_similarity(a, b, gaussian_weights=True, sigma=1.5, use_sample_covariance=False,
-                              data_range=1, channel_axis=2, full=True)[1]
+        reference.structural_similarity(
+            a, b, gaussian_weights=True, sigma=1.5, use_sample_covariance=False, data_range=1,
+            channel_axis=2, full=True,
+        )[1]
         for a, b in zip(x, y, strict=True)
     ]  # fmt: skip
     assert row.hole_psnr == pytest.approx(
-        peak_signal_noise_ratio(y[masks], x[masks], data_range=1), abs=1e-3
+        reference.peak_signal_noise_ratio(y[masks], x[masks], data_range=1), abs=1e-3
     )
     assert row.mae == pytest.approx(np.abs(x - y).mean(), rel=1e-5)
     assert row.hole_mae == pytest.approx(np.abs(x - y)[masks].mean(), rel=1e-5)
@@ -169,11 +175,11 @@ def test_table_grids_and_cards(data: Path, models: list[Path], tmp_path: Path) -
 
 
 def test_grid_shows_pictures_enlarged(originals: results.Pixels) -> None:
-    sheet = results.grid([("original", originals[:2]), ("same", originals[:2])], 3)
+    sheet = grid([("original", originals[:2]), ("same", originals[:2])], 3)
     top = sheet.shape[0] - 2 * (96 + 2)
     assert (sheet[top : top + 96 : 3, :96:3] == originals[0]).all()
     assert (sheet[top + 98 : top + 98 + 96 : 3, 98 : 98 + 96 : 3] == originals[1]).all()
-    decoded = cv2.imdecode(np.frombuffer(results.png(sheet), np.uint8), cv2.IMREAD_COLOR)
+    decoded = cv2.imdecode(np.frombuffer(png(sheet), np.uint8), cv2.IMREAD_COLOR)
     assert (np.asarray(decoded)[..., ::-1] == sheet).all()
 
 

@@ -1,0 +1,66 @@
+"""Make the demo photos and the picture at the top of the README from `assets/originals`.
+
+    python -m training.demo
+
+Damages every original as `inpaint damage` does, restores it with the default model, and writes
+`damaged/NAME.png`, `masks/NAME.png` and the strip `before-mask-after.png` into `assets/demo`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from inpaintcli import mask as masks
+from inpaintcli import photo, restore
+from inpaintcli.damage import Kind, damage
+from inpaintcli.photo import Photo
+from training.files import write_whole
+from training.grids import grid, png
+
+ASSETS = Path(__file__).parent.parent / "assets"
+
+
+@dataclass(frozen=True)
+class Demo:
+    """One demo photo: its damage, and the corner of the square that the strip shows."""
+
+    original: str
+    kind: Kind
+    seed: int
+    corner: tuple[int, int]
+
+
+DEMOS = (
+    Demo("astronaut.png", "scratches", 11, (0, 96)),
+    Demo("rocket.jpg", "text", 5, (100, 200)),
+)
+SIDE = 300
+
+
+def main() -> None:
+    """Write everything anew."""
+    strips = []
+    for demo in DEMOS:
+        original = photo.read(ASSETS / "originals" / demo.original)
+        name = Path(demo.original).stem
+        damaged, mask = damage(original.pixels, demo.kind, seed=demo.seed, name=name)
+        folder = ASSETS / "demo"
+        for part in ("damaged", "masks"):
+            (folder / part).mkdir(parents=True, exist_ok=True)
+        photo.write(Photo(damaged), folder / "damaged" / f"{name}.png")
+        masks.write(mask, folder / "masks" / f"{name}.png")
+        restored = restore(damaged, mask)
+        white = np.repeat(mask[..., None] * np.uint8(255), 3, 2)
+        top, left = demo.corner
+        corner = np.s_[top : top + SIDE, left : left + SIDE]
+        strips.append([np.asarray(p[corner], np.uint8) for p in (damaged, white, restored)])
+    columns = zip(("before", "mask", "after"), zip(*strips, strict=True), strict=True)
+    strip = grid([(heading, np.stack(pictures)) for heading, pictures in columns], enlarge=1)
+    write_whole(ASSETS / "demo" / "before-mask-after.png", png(strip))
+
+
+if __name__ == "__main__":
+    main()
