@@ -127,6 +127,11 @@ def plan(
     return whole
 
 
+def planned(job: Job) -> Outcome:
+    """The outcome of a job that is not run."""
+    return Outcome(job.photo, "planned", job.output, job.mask)
+
+
 def run(
     jobs: Sequence[Job],
     inpainter: Inpainter,
@@ -148,9 +153,12 @@ def run(
         except InpaintError as error:
             yield Outcome(job.photo, "failed", mask=job.mask, error=str(error))
         except MemoryError:
-            yield Outcome(
-                job.photo, "failed", mask=job.mask, error=f"{job.photo}: not enough memory for it"
-            )
+            reason = f"{job.photo}: not enough memory for it"
+            yield Outcome(job.photo, "failed", mask=job.mask, error=reason)
+        except Exception as error:
+            # A fault of ours must cost one photo, not the rest of an archive.
+            reason = f"{job.photo}: failed unexpectedly: {type(error).__name__}: {error}"
+            yield Outcome(job.photo, "failed", mask=job.mask, error=reason)
 
 
 def restore_file(
@@ -178,7 +186,7 @@ def restore_file(
             f"from: white marks damage (--invert-mask swaps)"
         )
 
-    job.output.parent.mkdir(parents=True, exist_ok=True)
+    photo.make_folder(job.output.parent)
     status: Status = "restored"
     note = ""
     if damaged.any():

@@ -194,6 +194,18 @@ def write(photo: Photo, path: Path) -> None:
         ) from error
 
 
+def make_folder(folder: Path) -> None:
+    """Make a folder, and those above it, unless it is there.
+
+    Raises:
+        PhotoError: It cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise PhotoError(f"{folder}: cannot be made: {_reason(error)}") from error
+
+
 def decode(data: bytes, name: str) -> Photo:
     """A photo from the bytes of a file.
 

@@ -148,17 +148,21 @@ class _Levels:
     def _tiles(self, pixels: Pixels, mask: Mask) -> None:
         assert self.tile is not None
         height, width = mask.shape
-        canvas, holes = tiling.padded(pixels, mask, self.tile, self.tile)
-        rows = tiling.plan(holes, self.tile, self.overlap)
+        # No tile need be larger than the photo, unless the model was made for larger ones.
+        card = self.inpainter.card
+        side = min(self.tile, max(card.tile or 0, _up_to(max(height, width), card.multiple)))
+        overlap = min(self.overlap, side - 1)
+        canvas, holes = tiling.padded(pixels, mask, side, side)
+        rows = tiling.plan(holes, side, overlap)
         self._report(0, tiling.count(rows))
-        blend = tiling.Blend(holes.shape[1], self.tile, self.overlap)
+        blend = tiling.Blend(holes.shape[1], side, overlap)
         # Filled pixels must not be read by the next row of tiles as if they were known, so the
         # mask stays as it is while `pixels` changes beneath it.
         for row in rows:
             blend.start(row)
             for start in range(0, len(row.lefts), self.batch_size):
                 lefts = row.lefts[start : start + self.batch_size]
-                images, masks = tiling.gather(canvas, holes, row.top, lefts, self.tile)
+                images, masks = tiling.gather(canvas, holes, row.top, lefts, side)
                 blend.add(lefts, self.inpainter(images, masks))
                 self._report(len(lefts), 0)
             top, strip = blend.finish(row)
@@ -170,7 +174,7 @@ class _Levels:
         height, width = mask.shape
         multiple = self.inpainter.card.multiple
         canvas, holes = tiling.padded(
-            pixels, mask, -(-height // multiple) * multiple, -(-width // multiple) * multiple
+            pixels, mask, _up_to(height, multiple), _up_to(width, multiple)
         )
         self._report(0, 1)
         scale = np.float32(1 / np.iinfo(pixels.dtype).max)
@@ -186,6 +190,11 @@ class _Levels:
         self.total += found
         if self.progress:
             self.progress(self.done, self.total)
+
+
+def _up_to(length: int, multiple: int) -> int:
+    """The smallest multiple that is at least `length`."""
+    return -(-length // multiple) * multiple
 
 
 def _put(pixels: Pixels, mask: Mask, values: Floats) -> None:

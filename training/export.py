@@ -38,10 +38,11 @@ SIZES = ((1, 32, 32), (3, 40, 64), (1, 96, 128))
 
 VERSION = "1"
 LICENCE = "MIT"
-#: Photographs seldom come in 32 px: tiles of the size it was trained on, overlapping by half.
-TILE, OVERLAP = 32, 16
-#: Lines of up to 6 px were trained on, so no pixel was farther than 3 px from a known one.
-REACH = 3
+#: Tiles of the size it was trained on. An overlap of 16 px takes twice the time of 8 px and
+#: restores no better: within 0.05 dB on held-out photographs, for scratches, strokes, text, holes.
+TILE, OVERLAP = 32, 8
+#: Of 2, 3, 4 and 5 px, 4 px restores strokes and holes best there; thin damage does not care.
+REACH = 4
 SUMMARIES = {
     "autoencoder": "U-shaped convolutional autoencoder; the mask is its fourth input channel",
     "partial-conv": "The same U-shape from partial convolutions, which see known pixels only",

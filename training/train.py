@@ -3,6 +3,8 @@
     python -m training.train autoencoder --data cifar10.tar.xz --out runs/autoencoder
     python -m training.train partial-conv --data cifar10.tar.xz --out runs/partial-conv
     python -m training.train autoencoder --data cifar10.tar.xz --out runs/autoencoder --resume
+    python -m training.train autoencoder --data cifar10.tar.xz --out runs/second \
+        --start runs/autoencoder/last.pt --epochs 8 --learning-rate 1e-3
 
 Every random number of a step stems from (seed, step), so a resumed run goes on exactly as if it
 had never stopped, and the same seed gives the same weights on the CPU (for the same number of
@@ -55,7 +57,13 @@ def main(
     config: Annotated[
         Path | None, typer.Option(help="TOML file. [default: training/configs/METHOD.toml]")
     ] = None,
+    start: Annotated[
+        Path | None, typer.Option(help="Begin with the averaged weights of another checkpoint.")
+    ] = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="Length of the schedule.")] = None,
+    learning_rate: Annotated[
+        float | None, typer.Option(min=0, help="Peak of the schedule. [default: the config's]")
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Fixes the weights on the CPU.")] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads.")] = None,
@@ -71,7 +79,11 @@ def main(
     out = out or Path("runs") / method.value
     try:
         settings = load_config(config or CONFIGS / f"{method.value}.toml")
-        settings = replace(settings, epochs=epochs or settings.epochs)
+        settings = replace(
+            settings,
+            epochs=epochs or settings.epochs,
+            learning_rate=learning_rate or settings.learning_rate,
+        )
         if settings.patch % MULTIPLE:
             raise ConfigError(f"patch {settings.patch}: give a multiple of {MULTIPLE}")
         pictures = load_pictures(data).at_least(settings.patch)
@@ -79,6 +91,12 @@ def main(
             pictures = spread(pictures, limit)
         train, held_out = pictures.held_out()
         state = Checkpoint(method.value, settings, seed, train.origin, shell_command())
+        if start:
+            earlier = Checkpoint.load(start)
+            if (earlier.name, earlier.config.network) != (state.name, settings.network):
+                raise CheckpointError(f"{start}: holds another network ({earlier.name})")
+            state.averaged = earlier.averaged
+            state.command = f"{earlier.command} && {state.command}"
         if resume:
             state = Checkpoint.load(out / "last.pt")
             if (state.name, state.config, state.seed) != (method.value, settings, seed):
@@ -123,6 +141,8 @@ def fit(
     if state.step:
         network.load_state_dict(state.weights)
         optimizer.load_state_dict(state.optimizer)
+    elif state.averaged:
+        network.load_state_dict(state.averaged)
     averaged = {
         name: state.averaged.get(name, value).detach().clone().to(device)
         for name, value in network.state_dict().items()
@@ -185,7 +205,7 @@ def fit(
                 images, masks = batch([train.items[i] for i in chosen], config, rng, device)
 
                 for group in optimizer.param_groups:
-                    group["lr"] = learning_rate(state.step, total, config)
+                    group["lr"] = scheduled_rate(state.step, total, config)
                 network.train()
                 with torch.autocast(device.type, torch.bfloat16):
                     restored = network(images * (1 - masks), masks)
@@ -251,7 +271,7 @@ def to_tensors(images: Array, masks: Array, device: torch.device) -> tuple[Tenso
     )
 
 
-def learning_rate(step: int, total: int, config: Config) -> float:
+def scheduled_rate(step: int, total: int, config: Config) -> float:
     """Linear warm-up, then half a cosine down to 1 % of the peak."""
     warm = min(1.0, (step + 1) / config.warmup_steps)
     fall = 0.505 + 0.495 * math.cos(math.pi * step / total)

@@ -93,7 +93,7 @@ def damage(
                     count=count, thickness=thickness, coverage=coverage,
                 )  # fmt: skip
                 for path in (row.damaged_photo, row.mask):
-                    path.parent.mkdir(parents=True, exist_ok=True)
+                    photo.make_folder(path.parent)
                 masks.write(mask, row.mask)
                 photo.write(replace(source, pixels=pixels), row.damaged_photo)
                 done.append(Row(row.photo, row.damaged_photo, row.mask, float(mask.mean())))

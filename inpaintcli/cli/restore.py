@@ -12,7 +12,7 @@ from rich.text import Text
 from inpaintcli import batch, metrics, report
 from inpaintcli.cli import options
 from inpaintcli.cli.progress import Bars
-from inpaintcli.errors import ExitCode, UsageError
+from inpaintcli.errors import ExitCode, ModelError, UsageError
 from inpaintcli.inpainters.registry import DEFAULT, load_model
 from inpaintcli.pairing import find
 from inpaintcli.restore import Progress, tile_of
@@ -86,35 +86,37 @@ def restore(
     with Bars(len(plan.jobs), quiet=quiet) as bars:
         for failure in plan.failures:
             bars.say(f"inpaint: {failure.error}")
-        if dry_run:
-            outcomes += [
-                batch.Outcome(job.photo, "planned", job.output, job.mask) for job in plan.jobs
-            ]
-        else:
 
-            def on_start(job: batch.Job) -> Progress:
-                bars.photo(job.photo)
-                return bars.tiles
+        def on_start(job: batch.Job) -> Progress:
+            bars.photo(job.photo)
+            return bars.tiles
 
-            try:
-                for outcome in batch.run(
-                    plan.jobs,
-                    inpainter,
-                    batch.MaskOptions(invert_mask, fit_mask, grow_mask),
-                    batch.RestoreOptions(tile, overlap, batch_size),
-                    on_start,
-                ):
-                    outcomes.append(outcome)
-                    bars.photo_done()
-                    if outcome.error:
-                        bars.say(f"inpaint: {outcome.error}")
-                    elif outcome.note and not quiet:
-                        bars.say(f"{outcome.photo}: {outcome.note}")
-            except KeyboardInterrupt:
-                left = len(plan.jobs) + len(plan.failures) - len(outcomes)
-                bars.say(f"inpaint: interrupted: {len(outcomes)} done, {left} left")
+        try:
+            if dry_run:
+                outcomes += [batch.planned(job) for job in plan.jobs]
+                plan.jobs.clear()
+            for outcome in batch.run(
+                plan.jobs,
+                inpainter,
+                batch.MaskOptions(invert_mask, fit_mask, grow_mask),
+                batch.RestoreOptions(tile, overlap, batch_size),
+                on_start,
+            ):
+                outcomes.append(outcome)
+                bars.photo_done()
+                if outcome.error:
+                    bars.say(f"inpaint: {outcome.error}")
+                elif outcome.note and not quiet:
+                    bars.say(f"{outcome.photo}: {outcome.note}")
+        except (KeyboardInterrupt, ModelError) as stop:
+            # What was done until here is told all the same.
+            left = len(plan.jobs) + len(plan.failures) - len(outcomes)
+            if outcomes:
                 _print(outcomes, json=json, quiet=quiet)
-                return ExitCode.INTERRUPTED
+            if isinstance(stop, ModelError):
+                raise
+            bars.say(f"inpaint: interrupted: {len(outcomes)} done, {left} left")
+            return ExitCode.INTERRUPTED
     _print(outcomes, json=json, quiet=quiet)
     failed = any(outcome.status == "failed" for outcome in outcomes)
     return ExitCode.PHOTO_FAILED if failed else ExitCode.DONE

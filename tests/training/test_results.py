@@ -15,8 +15,8 @@ from rich.console import Console
 from skimage.restoration import inpaint_biharmonic
 
 from tests.training import class_folders, one_line_error, run, synthetic
-from tests.training.test_export import checkpoint
-from training import export, results
+from tests.training.test_export import checkpoint, exported
+from training import results
 from training.data import DataError, Pictures
 from training.grids import grid, png
 from training.networks import NETWORKS
@@ -34,15 +34,13 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return class_folders(root, synthetic(COUNT, seed=1), "test")
 
 
-@pytest.fixture
-def models(tmp_path: Path) -> list[Path]:
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     """Both networks with random weights, as model files."""
-    paths = []
+    folder = tmp_path_factory.mktemp("models")
     for name in NETWORKS:
-        checkpoint(name).save(tmp_path / f"{name}.pt")
-        paths.append(tmp_path / f"{name}.onnx")
-        assert run(export.main, tmp_path / f"{name}.pt", "-o", paths[-1]).exit_code == 0
-    return paths
+        checkpoint(name).save(folder / f"{name}.pt")
+    return [exported(folder / f"{name}.pt") for name in NETWORKS]
 
 
 @pytest.fixture
