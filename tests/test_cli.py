@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -300,6 +303,29 @@ class TestBadCalls:
             done = inpaint("score", *arguments, cwd=folder)
             assert done.returncode == code, done.stderr
             assert part in one_line(done.stderr)
+
+
+def test_an_interrupt_leaves_whole_files_and_tells_what_was_done(tmp_path: Path) -> None:
+    for number in range(40):
+        save(tmp_path / f"in/{number:02d}.png", picture(200, 300))
+    save_mask(tmp_path / "mask.png", stripe(200, 300))
+    words = ["restore", "in", "--mask", "mask.png", "-o", "out", "--threads", "1"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "inpaintcli", *words],
+        cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)},
+    )  # fmt: skip
+    while process.poll() is None and not list(tmp_path.glob("out/*.png")):
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    stdout, stderr = process.communicate(timeout=60)
+    assert process.returncode == 130, stderr
+    assert "interrupted" in one_line(stderr)
+    written = sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert 0 < len(written) < 40
+    assert all(name in stdout for name in written)
+    for name in written:
+        assert load(tmp_path / "out" / name).shape == (200, 300, 3)
 
 
 def test_damage_is_the_same_for_the_same_seed(print_png: Path) -> None:

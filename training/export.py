@@ -250,7 +250,7 @@ def read_scores(path: Path) -> dict[str, float]:
     except ValueError as error:
         raise ExportError(f"{path}: not JSON ({error})") from None
     if not isinstance(values, dict) or not all(isinstance(v, int | float) for v in values.values()):
-        raise ExportError(f'{path}: give numbers by name, such as {{"hole PSNR (dB)": 23.1}}')
+        raise ExportError(f'{path}: give numbers by name, such as {{"hole_psnr": 23.1}}')
     return {name: float(value) for name, value in values.items()}
 
 

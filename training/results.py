@@ -14,7 +14,6 @@ import json
 import math
 import multiprocessing
 import os
-import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
@@ -35,6 +34,7 @@ from inpaintcli.damage import draw_lines
 from inpaintcli.errors import InpaintError, UsageError
 from inpaintcli.inpainters.base import Inpainter
 from inpaintcli.inpainters.registry import NETWORKS, WEIGHTS, load_model
+from training.command import shell_command
 from training.data import DataError, Pictures
 from training.data import load as load_pictures
 from training.files import write_whole
@@ -311,10 +311,10 @@ def hardest(
 def card_scores(row: Row) -> dict[str, float]:
     """The scores that a model's card tells."""
     return {
-        "hole PSNR (dB)": round(row.hole_psnr, 2),
-        "MAE": round(row.mae, 5),
-        "SSIM": round(row.ssim, 4),
-        "Dice": round(row.dice, 5),
+        "hole_psnr": round(row.hole_psnr, 2),
+        "mae": round(row.mae, 5),
+        "ssim": round(row.ssim, 4),
+        "dice": round(row.dice, 5),
     }
 
 
@@ -347,9 +347,10 @@ def markdown(rows: Sequence[Row], verdicts: Sequence[Verdict], setting: str) -> 
         "The pictures are JPEG copies of CIFAR-10: on those of the official archive the scores "
         "would differ a little.\n\n"
     )
+    command = shell_command("training.results")
     return (
         "# Results\n\n"
-        f"{setting[0].upper() + setting[1:]}. Made by:\n\n    {shell_command()}\n\n"
+        f"{setting[0].upper() + setting[1:]}. Made by:\n\n    {command}\n\n"
         + (jpeg if "JPEG" in setting else "")
         + "\n".join(f"| {' | '.join(line)} |" for line in lines)
         + f"""
@@ -384,18 +385,12 @@ The pictures on which the networks erred most:
 def as_json(rows: Sequence[Row], verdicts: Sequence[Verdict], setting: str) -> str:
     """The text of results.json."""
     values = {
-        "command": shell_command(),
+        "command": shell_command("training.results"),
         "setting": setting,
         "methods": [asdict(row) for row in rows],
         "requirements": [{**asdict(verdict), "holds": verdict.holds} for verdict in verdicts],
     }
     return json.dumps(values, indent=2) + "\n"
-
-
-def shell_command() -> str:
-    """The command as typed, with paths shortened to their names."""
-    words = [Path(word).name if "/" in word else word for word in sys.argv[1:]]
-    return " ".join(["python -m training.results", *words])
 
 
 def _holds(yes: bool) -> str:

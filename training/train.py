@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import math
 import signal
-import sys
 import time
 from dataclasses import replace
 from enum import StrEnum
@@ -32,6 +31,7 @@ from torch import Tensor, nn
 
 from inpaintcli.damage import draw_lines
 from training.checkpoint import Checkpoint, CheckpointError
+from training.command import shell_command
 from training.config import CONFIGS, Config, ConfigError, Damage
 from training.config import load as load_config
 from training.data import DataError, Pictures
@@ -90,7 +90,9 @@ def main(
         if limit:
             pictures = spread(pictures, limit)
         train, held_out = pictures.held_out()
-        state = Checkpoint(method.value, settings, seed, train.origin, shell_command())
+        state = Checkpoint(
+            method.value, settings, seed, train.origin, shell_command("training.train")
+        )
         if start:
             earlier = Checkpoint.load(start)
             if (earlier.name, earlier.config.network) != (state.name, settings.network):
@@ -330,12 +332,6 @@ def spread(pictures: Pictures, limit: int) -> Pictures:
     """At most `limit` pictures, spread evenly over the set, so over its classes too."""
     step = max(1, math.ceil(len(pictures) / limit))
     return Pictures(pictures.items[::step], pictures.origin)
-
-
-def shell_command() -> str:
-    """The command as typed, with paths shortened to their names: a card may be published."""
-    words = [Path(word).name if "/" in word else word for word in sys.argv[1:]]
-    return " ".join(["python -m training.train", *words])
 
 
 if __name__ == "__main__":

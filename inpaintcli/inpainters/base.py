@@ -32,7 +32,7 @@ class Card:
     data_licence: str = ""
     licence: str = "MIT"
     version: str = ""
-    #: Measured scores by name, for example {"hole PSNR (dB)": 23.1}.
+    #: Measured scores by name, for example {"hole_psnr": 23.1} in dB.
     scores: dict[str, float] = field(default_factory=dict)
     #: Size of its file in bytes; 0 for methods without one.
     size: int = 0

@@ -144,7 +144,7 @@ def test_nothing_is_computed_twice_or_for_nothing(model: Path) -> None:
 
 def test_card(saved: Path, tmp_path: Path) -> None:
     scores = tmp_path / "scores.json"
-    scores.write_text('{"hole PSNR (dB)": 23.1, "pictures": 10}')
+    scores.write_text('{"hole_psnr": 23.1, "pictures": 10}')
     path = exported(saved, "--scores", scores)
     properties = {item.key: item.value for item in onnx.load(path).metadata_props}
     assert properties["validation_hole_psnr"] == "69.000"
@@ -160,7 +160,7 @@ def test_card(saved: Path, tmp_path: Path) -> None:
     assert card == Card(
         name=saved.stem, summary=card.summary, tile=32, overlap=16, multiple=8, reach=3,
         trained_on="cifar10.tar.xz", data_licence=export.CIFAR10_LICENCE, licence="MIT",
-        version="1", scores={"hole PSNR (dB)": 23.1, "pictures": 10}, size=path.stat().st_size,
+        version="1", scores={"hole_psnr": 23.1, "pictures": 10}, size=path.stat().st_size,
     )  # fmt: skip
     assert card.summary
 
@@ -174,15 +174,15 @@ def test_licence_of_other_data() -> None:
 def test_write_scores_changes_the_scores_alone(model: Path, tmp_path: Path) -> None:
     path = Path(shutil.copy(model, tmp_path))
     before = onnx.load(path)
-    export.write_scores(path, {"hole PSNR (dB)": 23.5})
+    export.write_scores(path, {"hole_psnr": 23.5})
     after = onnx.load(path)
     assert before.graph == after.graph
     changed = {item.key: item.value for item in after.metadata_props}
-    assert json.loads(changed.pop("scores")) == {"hole PSNR (dB)": 23.5}
+    assert json.loads(changed.pop("scores")) == {"hole_psnr": 23.5}
     kept = {item.key: item.value for item in before.metadata_props}
     assert kept.pop("scores") == "{}"
     assert changed == kept
-    assert OnnxInpainter(path, "cpu").card.scores == {"hole PSNR (dB)": 23.5}
+    assert OnnxInpainter(path, "cpu").card.scores == {"hole_psnr": 23.5}
 
 
 def test_wrong_calls(saved: Path, tmp_path: Path) -> None:

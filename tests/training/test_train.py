@@ -243,8 +243,26 @@ def test_hole_psnr_is_pooled_over_damaged_pixels() -> None:
 
 def test_learning_rate_rises_and_falls() -> None:
     config = Config(warmup_steps=10, learning_rate=1.0)
-    rates = [train.learning_rate(step, 100, config) for step in range(100)]
+    rates = [train.scheduled_rate(step, 100, config) for step in range(100)]
     assert rates[0] == pytest.approx(0.1)
     assert max(rates) == rates[9] > 0.9
     assert rates[9:] == sorted(rates[9:], reverse=True)
     assert rates[-1] == pytest.approx(0.01, abs=1e-3)
+
+
+def test_a_run_can_begin_with_the_weights_of_another(
+    tmp_path: Path, words: Callable[..., Words]
+) -> None:
+    assert run(train.main, *words(tmp_path / "first")).exit_code == 0
+    first = Checkpoint.load(tmp_path / "first/last.pt")
+    more = ("--start", tmp_path / "first/last.pt", "--epochs", 1, "--learning-rate", 1e-9)
+    assert run(train.main, *words(tmp_path / "second", *more)).exit_code == 0
+    second = Checkpoint.load(tmp_path / "second/last.pt")
+    for name, value in first.averaged.items():
+        torch.testing.assert_close(second.averaged[name], value, atol=1e-6, rtol=0)
+    assert second.command.startswith(f"{first.command} && python -m training.train")
+    other = ("--start", tmp_path / "first/last.pt")
+    error = one_line_error(
+        run(train.main, *words(tmp_path / "third", *other, method="partial-conv"))
+    )
+    assert "holds another network" in error

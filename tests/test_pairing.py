@@ -1,0 +1,98 @@
+"""Which files belong together, and what is refused before anything is written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from inpaintcli.errors import PhotoError, UsageError
+from inpaintcli.pairing import Found, Partners, check_outputs, find, restored_path
+
+
+def touch(folder: Path, *names: str) -> None:
+    for name in names:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+
+
+def names(found: list[Found]) -> list[str]:
+    return [one.name.as_posix() for one in found]
+
+
+def test_folders_are_searched_in_order_and_only_as_deep_as_asked(tmp_path: Path) -> None:
+    touch(tmp_path, "b.JPG", "a.png", "notes.txt", "sub/c.tif", "sub/deep/d.webp")
+    assert names(find([tmp_path], recursive=False)) == ["a.png", "b.JPG"]
+    everything = ["a.png", "b.JPG", "sub/c.tif", "sub/deep/d.webp"]
+    assert names(find([tmp_path], recursive=True)) == everything
+
+
+def test_own_results_and_folders_apart_are_passed_over(tmp_path: Path) -> None:
+    touch(tmp_path, "a.jpg", "a-restored.jpg", "alone-restored.jpg", "masks/a.png", "out/a.jpg")
+    apart = [tmp_path / "masks", tmp_path / "out"]
+    found = find([tmp_path], recursive=True, apart=apart)
+    assert names(found) == ["a.jpg", "alone-restored.jpg"]
+    assert names(find([tmp_path / "masks"], recursive=True, apart=apart)) == ["a.png"]
+
+
+def test_folders_that_loop_end(tmp_path: Path) -> None:
+    touch(tmp_path, "a.png", "sub/b.png")
+    (tmp_path / "sub/loop").symlink_to(tmp_path, target_is_directory=True)
+    assert names(find([tmp_path], recursive=True)) == ["a.png", "sub/b.png"]
+
+
+def test_missing_and_empty_are_refused(tmp_path: Path) -> None:
+    touch(tmp_path, "sub/a.png", "empty/notes.txt")
+    with pytest.raises(UsageError, match="no such file or folder"):
+        find([tmp_path / "nix"], recursive=False)
+    with pytest.raises(UsageError, match="--recursive"):
+        find([tmp_path], recursive=False)
+    with pytest.raises(UsageError, match="looked for"):
+        find([tmp_path / "empty"], recursive=True)
+
+
+def test_partners_pair_by_relative_name_without_suffix(tmp_path: Path) -> None:
+    touch(tmp_path / "masks", "a.png", "sub/a.tif", "two.png", "two.jpg")
+    masks = Partners(tmp_path / "masks", "mask")
+    assert masks.of(Found(Path("x/a.jpg"), Path("a.jpg"))) == tmp_path / "masks/a.png"
+    assert masks.of(Found(Path("x/sub/a.jpg"), Path("sub/a.jpg"))) == tmp_path / "masks/sub/a.tif"
+    with pytest.raises(PhotoError, match=r"x/b\.jpg: no mask for it"):
+        masks.of(Found(Path("x/b.jpg"), Path("b.jpg")))
+    with pytest.raises(PhotoError, match="more than one mask"):
+        masks.of(Found(Path("x/two.jpg"), Path("two.jpg")))
+    one = Partners(tmp_path / "masks/a.png", "mask")
+    assert one.of(Found(Path("any.jpg"), Path("any.jpg"))) == tmp_path / "masks/a.png"
+
+
+def test_where_results_go(tmp_path: Path) -> None:
+    photo = Found(tmp_path / "in/sub/a.b.jpg", Path("sub/a.b.jpg"))
+    assert restored_path(photo, None, True) == tmp_path / "in/sub/a.b-restored.jpg"
+    assert restored_path(photo, tmp_path / "out", True) == tmp_path / "out/sub/a.b.jpg"
+    assert restored_path(photo, tmp_path / "x.png", True) == tmp_path / "x.png"
+    assert restored_path(photo, tmp_path / "x.png", False) == tmp_path / "x.png/sub/a.b.jpg"
+    (tmp_path / "folder.png").mkdir()
+    assert restored_path(photo, tmp_path / "folder.png", True).parent.parent == (
+        tmp_path / "folder.png"
+    )
+
+
+def test_what_would_lose_a_file_is_refused(tmp_path: Path) -> None:
+    touch(tmp_path, "in.png", "there.png")
+    (tmp_path / "folder.png").mkdir()
+    (tmp_path / "link.png").symlink_to(tmp_path / "in.png")
+    new, read = tmp_path / "new/x.png", [tmp_path / "in.png"]
+    check_outputs([new], read, overwrite=False)
+    assert not new.parent.exists()
+    check_outputs([tmp_path / "there.png"], read, overwrite=True)
+    cases = [
+        ([new, tmp_path / "new/../new/x.png"], "two photos"),
+        ([tmp_path / "in.png"], "write over"),
+        ([tmp_path / "link.png"], "write over"),
+        ([tmp_path / "there.png"], "--overwrite"),
+        ([tmp_path / "folder.png"], "is a folder"),
+        ([tmp_path / "in.png/x.png"], "is a file"),
+    ]
+    for outputs, message in cases:
+        with pytest.raises(UsageError, match=message):
+            check_outputs(outputs, read, overwrite=message == "write over")
