@@ -171,5 +171,5 @@ def _decoded(files: Iterator[tuple[str, bytes]], path: Path) -> Pictures:
         items.append(np.asarray(cv2.cvtColor(decoded, cv2.COLOR_BGR2RGB), np.uint8))
     if not items:
         raise DataError(f"{path}: holds no pictures")
-    note = " (JPEG copies)" if path.name.startswith("cifar10") else ""
-    return Pictures(items, f"{path.name}{note}")
+    known = path.name.startswith("cifar10")
+    return Pictures(items, f"CIFAR-10 as JPEG copies ({path.name})" if known else path.name)

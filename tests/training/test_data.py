@@ -78,7 +78,7 @@ def test_tar_of_class_folders(
     train, test = load(path), load(path, "test")
     assert (len(train), len(test)) == (4, 2)
     assert train.items[0].tolist() == synthetic(6)[0].tolist() or prefix
-    assert train.origin == f"cifar10.{suffix} (JPEG copies)"
+    assert train.origin == f"CIFAR-10 as JPEG copies (cifar10.{suffix})"
 
 
 def test_missing_path(tmp_path: Path) -> None:

@@ -1,0 +1,55 @@
+"""Write the cards of the shipped weights as a page that people can read.
+
+    python -m training.cards
+
+Every figure comes out of the model files' own metadata; `inpaintcli/weights/README.md` only
+shows it.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import onnx
+
+from inpaintcli.inpainters.registry import NETWORKS, WEIGHTS
+from training.files import write_whole
+
+HEAD = """# Cards of the shipped weights
+
+Written by `python -m training.cards` from the metadata inside the model files.
+"""
+#: What the page shows of the metadata, in this order; the rest has a place of its own.
+FIELDS = (
+    "summary", "version", "parameters", "tile", "overlap", "multiple", "reach", "trained_on",
+    "data_licence", "licence", "epochs", "steps", "seed", "validation_hole_psnr",
+)  # fmt: skip
+
+
+def main() -> None:
+    """Write the page."""
+    pages = [HEAD, *(page(WEIGHTS / f"{name}.onnx") for name in NETWORKS)]
+    write_whole(WEIGHTS / "README.md", "\n".join(pages).encode())
+
+
+def page(path: Path) -> str:
+    """The card of one model file as markdown."""
+    model = onnx.load(path)
+    card = {entry.key: entry.value for entry in model.metadata_props}
+    lines = [f"## {path.name}", "", "| field | value |", "| --- | --- |"]
+    lines += [f"| {field} | {card[field]} |" for field in FIELDS if field in card]
+    lines += ["", "Trained by", ""]
+    lines += [f"    {command}" for command in card["command"].split(" && ")]
+    lines += ["", "Scores on CIFAR-10's test pictures (`python -m training.results`):", ""]
+    scores = json.loads(card.get("scores", "{}"))
+    lines += [f"* {name}: {value}" for name, value in scores.items()]
+    rows = json.loads(card["history"])
+    lines += ["", "The run that ended in these weights:", ""]
+    lines += [f"| {' | '.join(rows[0])} |", f"|{' ---: |' * len(rows[0])}"]
+    lines += [f"| {' | '.join(str(value) for value in row.values())} |" for row in rows]
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    main()
