@@ -169,7 +169,7 @@ def test_table_grids_and_cards(data: Path, models: list[Path], tmp_path: Path) -
         card = {item.key: item.value for item in onnx.load(path).metadata_props}
         told = json.loads(card["scores"])
         assert told["hole_psnr"] == round(rows[path.stem].hole_psnr, 2)
-        assert told["MAE"] == round(rows[path.stem].mae, 5)
+        assert told["mae"] == round(rows[path.stem].mae, 5)
 
 
 def test_grid_shows_pictures_enlarged(originals: results.Pixels) -> None:
