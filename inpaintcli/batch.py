@@ -12,10 +12,11 @@ from typing import Any, Literal
 from inpaintcli import mask as masks
 from inpaintcli import photo
 from inpaintcli.errors import InpaintError, ModelError, PhotoError
+from inpaintcli.filling import Progress
 from inpaintcli.inpainters.base import Inpainter
 from inpaintcli.metrics import Scores, score, size
 from inpaintcli.pairing import Found, Partners, check_outputs, restored_path
-from inpaintcli.restore import Progress, restore
+from inpaintcli.restore import restore
 
 Status = Literal["planned", "restored", "copied", "failed"]
 

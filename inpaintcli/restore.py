@@ -1,29 +1,17 @@
-"""Photo and mask in, restored photo out: levels from coarse to fine, tile by tile in each.
-
-A network that looks at 32 px cannot know what belongs in the middle of a wide hole. So damage
-deeper than its reach is first filled in the photo at half size, which asks the same question
-there; the result, enlarged, takes the middle's place, and at full size the network only has to
-fill the rim, with something to lead over to on either side.
-"""
+"""Photo and mask in, restored photo out: any depth, grey or colour, with or without alpha."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 
-from inpaintcli import pyramid, tiling
-from inpaintcli.arrays import Floats, Mask, Pixels
+from inpaintcli.arrays import Mask, Pixels
 from inpaintcli.errors import PhotoError, UsageError
+from inpaintcli.filling import Progress, fill
 from inpaintcli.inpainters.base import Card, Inpainter
 from inpaintcli.inpainters.registry import DEFAULT, load_model
-
-
-class Progress(Protocol):
-    """Told how far a restore is: `done` of `total` tiles; `total` grows with every level."""
-
-    def __call__(self, done: int, total: int) -> None: ...
+from inpaintcli.pyramid import STRIP
 
 
 def restore(
@@ -69,16 +57,13 @@ def restore(
     restored = pixels.copy()
     planes = restored.reshape(*mask.shape, channels)
     colours = 3 if channels >= 3 else 1
-    rgb = planes[..., :3].copy() if colours == 3 else np.repeat(planes[..., :1], 3, 2)
+    rgb = planes[..., :3] if colours == 3 else np.repeat(planes[..., :1], 3, 2)
     grey = colours == 1 or _is_grey(rgb, mask)
-    levels = _Levels(inpainter, side, lap, batch_size or default_batch(side), progress)
-    levels.fill(rgb, mask.copy())
+    fill(rgb, mask, inpainter, side, lap, batch_size, progress)
     if grey:
         # A network may tint grey by a fraction; the mean of the channels is grey for certain.
         mean = np.rint(rgb[mask].mean(1, dtype=np.float32)).astype(rgb.dtype)
         planes[mask, :colours] = mean[:, None]
-    else:
-        planes[mask, :3] = rgb[mask]
     return restored
 
 
@@ -104,109 +89,10 @@ def tile_of(card: Card, tile: int | None, overlap: int | None) -> tuple[int | No
     return side, lap
 
 
-def default_batch(side: int | None) -> int:
-    """As many tiles as make about 64,000 pixels: more does not run faster, but takes memory."""
-    return 1 if side is None else max(1, 65_536 // (side * side))
-
-
-class _Levels:
-    """One restore: the inpainter, how its tiles are cut, and the count of tiles done."""
-
-    def __init__(
-        self,
-        inpainter: Inpainter,
-        tile: int | None,
-        overlap: int,
-        batch_size: int,
-        progress: Progress | None,
-    ):
-        self.inpainter = inpainter
-        self.tile = tile
-        self.overlap = overlap
-        self.batch_size = batch_size
-        self.progress = progress
-        self.done = self.total = 0
-
-    def fill(self, pixels: Pixels, mask: Mask) -> None:
-        """Fill the damaged pixels of (h, w, 3), in place. `mask` is used up."""
-        if self.tile is None:
-            self._whole(pixels, mask)
-            return
-        reach = self.inpainter.card.reach
-        if reach is not None:
-            deep = pyramid.deeper_than(mask, reach)
-            if deep.any():
-                coarse, coarse_mask = pyramid.halved(pixels, mask)
-                if coarse_mask.any():
-                    self.fill(coarse, coarse_mask)
-                for top, strip in pyramid.doubled(coarse, (mask.shape[0], mask.shape[1])):
-                    rows = np.s_[top : top + len(strip)]
-                    _put(pixels[rows], deep[rows], strip)
-                mask &= ~deep
-        self._tiles(pixels, mask)
-
-    def _tiles(self, pixels: Pixels, mask: Mask) -> None:
-        assert self.tile is not None
-        height, width = mask.shape
-        # No tile need be larger than the photo, unless the model was made for larger ones.
-        card = self.inpainter.card
-        side = min(self.tile, max(card.tile or 0, _up_to(max(height, width), card.multiple)))
-        overlap = min(self.overlap, side - 1)
-        canvas, holes = tiling.padded(pixels, mask, side, side)
-        rows = tiling.plan(holes, side, overlap)
-        self._report(0, tiling.count(rows))
-        blend = tiling.Blend(holes.shape[1], side, overlap)
-        # Filled pixels must not be read by the next row of tiles as if they were known, so the
-        # mask stays as it is while `pixels` changes beneath it.
-        for row in rows:
-            blend.start(row)
-            for start in range(0, len(row.lefts), self.batch_size):
-                lefts = row.lefts[start : start + self.batch_size]
-                images, masks = tiling.gather(canvas, holes, row.top, lefts, side)
-                blend.add(lefts, self.inpainter(images, masks))
-                self._report(len(lefts), 0)
-            top, strip = blend.finish(row)
-            end = min(top + len(strip), height)
-            if top < end:
-                _put(pixels[top:end], mask[top:end], strip[: end - top, :width])
-
-    def _whole(self, pixels: Pixels, mask: Mask) -> None:
-        height, width = mask.shape
-        multiple = self.inpainter.card.multiple
-        canvas, holes = tiling.padded(
-            pixels, mask, _up_to(height, multiple), _up_to(width, multiple)
-        )
-        self._report(0, 1)
-        scale = np.float32(1 / np.iinfo(pixels.dtype).max)
-        image = canvas.transpose(2, 0, 1)[None] * scale
-        holes_4d = holes[None, None].astype(np.float32)
-        image *= 1 - holes_4d
-        restored = self.inpainter(image, holes_4d)[0, :, :height, :width]
-        _put(pixels, mask, restored.transpose(1, 2, 0))
-        self._report(1, 0)
-
-    def _report(self, done: int, found: int) -> None:
-        self.done += done
-        self.total += found
-        if self.progress:
-            self.progress(self.done, self.total)
-
-
-def _up_to(length: int, multiple: int) -> int:
-    """The smallest multiple that is at least `length`."""
-    return -(-length // multiple) * multiple
-
-
-def _put(pixels: Pixels, mask: Mask, values: Floats) -> None:
-    """Set the damaged pixels to float values in [0, 1], rounded to the depth of `pixels`."""
-    top = np.iinfo(pixels.dtype).max
-    pixels[mask] = np.rint(np.clip(values[mask], 0, 1) * top).astype(pixels.dtype)
-
-
 def _is_grey(rgb: Pixels, mask: Mask) -> bool:
     """True where every undamaged pixel of (h, w, 3) has equal channels."""
-    for top in range(0, len(rgb), pyramid.STRIP):
-        known = rgb[top : top + pyramid.STRIP][~mask[top : top + pyramid.STRIP]]
+    for top in range(0, len(rgb), STRIP):
+        known = rgb[top : top + STRIP][~mask[top : top + STRIP]]
         if (known != known[:, :1]).any():
             return False
     return True

@@ -13,9 +13,10 @@ from inpaintcli import batch, metrics, report
 from inpaintcli.cli import options
 from inpaintcli.cli.progress import Bars
 from inpaintcli.errors import ExitCode, ModelError, UsageError
+from inpaintcli.filling import Progress
 from inpaintcli.inpainters.registry import DEFAULT, load_model
 from inpaintcli.pairing import find
-from inpaintcli.restore import Progress, tile_of
+from inpaintcli.restore import tile_of
 
 
 def restore(

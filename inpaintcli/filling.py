@@ -1,0 +1,169 @@
+"""Fill the damage of a photo with an inpainter: coarse to fine, tile by tile.
+
+A network that looks at 32 px cannot know what belongs in the middle of a wide hole. So damage
+deeper than its reach is first filled in the photo at half size, which asks the same question
+there; the result, enlarged, takes the middle's place, and at full size the network only has to
+fill the rim, with something to lead over to on either side.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from inpaintcli import pyramid, tiling
+from inpaintcli.arrays import Floats, Mask, Pixels
+from inpaintcli.inpainters.base import Inpainter
+
+#: Tiles of about this many pixels are run in one call: more is no faster and takes memory.
+BATCH_PIXELS = 65_536
+
+
+class Progress(Protocol):
+    """Told how far a photo is: `done` of its `total` tiles, over all levels."""
+
+    def __call__(self, done: int, total: int) -> None: ...
+
+
+@dataclass(frozen=True)
+class Level:
+    """The photo at one size: full, half, a quarter, and so on.
+
+    pixels: (h, w, 3), filled in place. rim: damage that the inpainter fills here. deep: damage
+    that it cannot reach here, and that the next coarser level fills.
+    """
+
+    pixels: Pixels
+    rim: Mask
+    deep: Mask
+
+
+def fill(
+    pixels: Pixels,
+    mask: Mask,
+    inpainter: Inpainter,
+    tile: int | None,
+    overlap: int,
+    batch_size: int | None = None,
+    progress: Progress | None = None,
+) -> None:
+    """Fill the damaged pixels of (h, w, 3), in place; no other pixel is written to.
+
+    tile, overlap: pixels; tile None takes the photo whole. batch_size: tiles per call.
+    """
+    run = _Run(inpainter, tile, overlap, batch_size, progress)
+    levels = _levels(pixels, mask, inpainter.card.reach if tile else None)
+    run.total = sum(run.count(level) for level in levels)
+    below: Pixels | None = None
+    for level in reversed(levels):
+        if below is not None:
+            shape = (level.rim.shape[0], level.rim.shape[1])
+            for top, strip in pyramid.doubled(below, shape):
+                rows = np.s_[top : top + len(strip)]
+                _put(level.pixels[rows], level.deep[rows], strip)
+        run.fill(level)
+        below = level.pixels
+
+
+def _levels(pixels: Pixels, mask: Mask, reach: int | None) -> list[Level]:
+    """The levels of a photo from fine to coarse, as many as its deepest damage needs."""
+    levels = []
+    while True:
+        deep = np.zeros_like(mask) if reach is None else pyramid.deeper_than(mask, reach)
+        levels.append(Level(pixels, mask & ~deep, deep))
+        if not deep.any():
+            return levels
+        # A known pixel stays known at half size, so the damage shrinks to nothing in the end.
+        pixels, mask = pyramid.halved(pixels, mask)
+
+
+class _Run:
+    """How tiles are cut and run, and how many are done."""
+
+    def __init__(
+        self,
+        inpainter: Inpainter,
+        tile: int | None,
+        overlap: int,
+        batch_size: int | None,
+        progress: Progress | None,
+    ):
+        self.inpainter = inpainter
+        self.tile = tile
+        self.overlap = overlap
+        self.batch_size = batch_size
+        self.progress = progress
+        self.done = self.total = 0
+
+    def count(self, level: Level) -> int:
+        """How many tiles a level takes."""
+        if self.tile is None:
+            return 1
+        side, overlap = self._side(level)
+        return tiling.count(tiling.plan(level.rim, side, overlap))
+
+    def fill(self, level: Level) -> None:
+        """Fill the rim of a level, in place."""
+        if self.tile is None:
+            self._whole(level)
+        else:
+            self._tiles(level)
+
+    def _side(self, level: Level) -> tuple[int, int]:
+        """(tile, overlap): none larger than the photo, unless the model was made for larger."""
+        assert self.tile is not None
+        card = self.inpainter.card
+        enough = max(card.tile or 0, _up_to(max(level.rim.shape), card.multiple))
+        side = min(self.tile, enough)
+        return side, min(self.overlap, side - 1)
+
+    def _tiles(self, level: Level) -> None:
+        height, width = level.rim.shape
+        side, overlap = self._side(level)
+        canvas, holes = tiling.padded(level.pixels, level.rim, side, side)
+        batch = self.batch_size or max(1, BATCH_PIXELS // (side * side))
+        blend = tiling.Blend(holes.shape[1], side, overlap)
+        # Filled pixels must not be read by the next row of tiles as if they were known, so the
+        # mask stays as it is while the pixels change beneath it.
+        for row in tiling.plan(level.rim, side, overlap):
+            blend.start(row)
+            for start in range(0, len(row.lefts), batch):
+                lefts = row.lefts[start : start + batch]
+                images, masks = tiling.gather(canvas, holes, row.top, lefts, side)
+                blend.add(lefts, self.inpainter(images, masks))
+                self._report(len(lefts))
+            top, strip = blend.finish(row)
+            rows = np.s_[top : min(top + len(strip), height)]
+            rim = level.rim[rows]
+            _put(level.pixels[rows], rim, strip[: len(rim), :width])
+
+    def _whole(self, level: Level) -> None:
+        height, width = level.rim.shape
+        multiple = self.inpainter.card.multiple
+        canvas, holes = tiling.padded(
+            level.pixels, level.rim, _up_to(height, multiple), _up_to(width, multiple)
+        )
+        masks = holes[None, None].astype(np.float32)
+        images = canvas.transpose(2, 0, 1)[None] * np.float32(1 / np.iinfo(canvas.dtype).max)
+        images *= 1 - masks
+        restored = self.inpainter(images, masks)[0, :, :height, :width]
+        _put(level.pixels, level.rim, restored.transpose(1, 2, 0))
+        self._report(1)
+
+    def _report(self, tiles: int) -> None:
+        self.done += tiles
+        if self.progress:
+            self.progress(self.done, self.total)
+
+
+def _up_to(length: int, multiple: int) -> int:
+    """The smallest multiple that is at least `length`."""
+    return -(-length // multiple) * multiple
+
+
+def _put(pixels: Pixels, mask: Mask, values: Floats) -> None:
+    """Set the damaged pixels to float values in [0, 1], rounded to the depth of `pixels`."""
+    top = np.iinfo(pixels.dtype).max
+    pixels[mask] = np.rint(np.clip(values[mask], 0, 1) * top).astype(pixels.dtype)
