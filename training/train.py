@@ -4,7 +4,7 @@
     python -m training.train partial-conv --data cifar10.tar.xz --out runs/partial-conv
     python -m training.train autoencoder --data cifar10.tar.xz --out runs/autoencoder --resume
     python -m training.train autoencoder --data cifar10.tar.xz --out runs/second \
-        --start runs/autoencoder/last.pt --epochs 8 --learning-rate 1e-3
+        --start runs/autoencoder/last.pt --config training/configs/autoencoder-second.toml
 
 Every random number of a step stems from (seed, step), so a resumed run goes on exactly as if it
 had never stopped, and the same seed gives the same weights on the CPU (for the same number of
@@ -61,9 +61,6 @@ def main(
         Path | None, typer.Option(help="Begin with the averaged weights of another checkpoint.")
     ] = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="Length of the schedule.")] = None,
-    learning_rate: Annotated[
-        float | None, typer.Option(min=0, help="Peak of the schedule. [default: the config's]")
-    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Fixes the weights on the CPU.")] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads.")] = None,
@@ -79,11 +76,7 @@ def main(
     out = out or Path("runs") / method.value
     try:
         settings = load_config(config or CONFIGS / f"{method.value}.toml")
-        settings = replace(
-            settings,
-            epochs=epochs or settings.epochs,
-            learning_rate=learning_rate or settings.learning_rate,
-        )
+        settings = replace(settings, epochs=epochs or settings.epochs)
         if settings.patch % MULTIPLE:
             raise ConfigError(f"patch {settings.patch}: give a multiple of {MULTIPLE}")
         pictures = load_pictures(data).at_least(settings.patch)

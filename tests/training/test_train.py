@@ -255,7 +255,9 @@ def test_a_run_can_begin_with_the_weights_of_another(
 ) -> None:
     assert run(train.main, *words(tmp_path / "first")).exit_code == 0
     first = Checkpoint.load(tmp_path / "first/last.pt")
-    more = ("--start", tmp_path / "first/last.pt", "--epochs", 1, "--learning-rate", 1e-9)
+    slow = tmp_path / "slow.toml"
+    slow.write_text("learning_rate = 1e-9\n" + TOML)
+    more = ("--start", tmp_path / "first/last.pt", "--config", slow)
     assert run(train.main, *words(tmp_path / "second", *more)).exit_code == 0
     second = Checkpoint.load(tmp_path / "second/last.pt")
     for name, value in first.averaged.items():
