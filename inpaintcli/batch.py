@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -11,10 +10,12 @@ from typing import Any, Literal
 
 from inpaintcli import mask as masks
 from inpaintcli import photo
-from inpaintcli.errors import InpaintError, ModelError, PhotoError
+from inpaintcli.arrays import size
+from inpaintcli.errors import ModelError, PhotoError, reason
+from inpaintcli.files import write_whole
 from inpaintcli.filling import Progress
 from inpaintcli.inpainters.base import Inpainter
-from inpaintcli.metrics import Scores, score, size
+from inpaintcli.metrics import Scores, score
 from inpaintcli.pairing import Found, Partners, check_outputs, restored_path
 from inpaintcli.restore import restore
 
@@ -96,20 +97,20 @@ def plan(
     mask: Path,
     *,
     out: Path | None = None,
+    out_is_file: bool = False,
     reference: Path | None = None,
     in_place: bool = False,
     overwrite: bool = False,
 ) -> Plan:
     """Pair and place every photo before any work.
 
-    `out` names a file only where `photos` is one file. A photo without a partner becomes a
-    failure; what would lose a file raises UsageError.
+    A photo without a partner becomes a failure; what would lose a file raises UsageError.
     """
     whole = Plan()
     mask_of = Partners(mask, "mask")
     reference_of = Partners(reference, "reference") if reference else None
     for found in photos:
-        output = found.path if in_place else restored_path(found, out, len(photos) == 1)
+        output = found.path if in_place else restored_path(found, out, out_is_file)
         try:
             job = Job(
                 found.path,
@@ -128,6 +129,15 @@ def plan(
     return whole
 
 
+def left_below(photos: Sequence[Found], mask: Path) -> list[Found]:
+    """The photos from folders below for which no folder of masks holds a mask of their own.
+
+    A run that is not recursive leaves them out.
+    """
+    masks_of = Partners(mask, "mask")
+    return [one for one in photos if len(one.name.parts) > 1 and not masks_of.has(one)]
+
+
 def planned(job: Job) -> Outcome:
     """The outcome of a job that is not run."""
     return Outcome(job.photo, "planned", job.output, job.mask)
@@ -142,24 +152,20 @@ def run(
 ) -> Iterator[Outcome]:
     """Restore photo after photo; a failure is an outcome and the next photo goes on.
 
-    `on_start` is told of each job and returns who wants to know of its tiles. Raises ModelError,
-    which would meet every further photo too.
+    `on_start` is told of each job and returns who wants to know of its tiles. Raises ModelError
+    where the model fails before it has restored any photo: it would fail with all others too.
     """
+    model_works = False
     for job in jobs:
         progress = on_start(job)
         try:
-            yield restore_file(job, inpainter, mask_options, options, progress)
-        except ModelError:
-            raise
-        except InpaintError as error:
-            yield Outcome(job.photo, "failed", mask=job.mask, error=str(error))
-        except MemoryError:
-            reason = f"{job.photo}: not enough memory for it"
-            yield Outcome(job.photo, "failed", mask=job.mask, error=reason)
+            outcome = restore_file(job, inpainter, mask_options, options, progress)
+            model_works = model_works or outcome.status == "restored"
+            yield outcome
         except Exception as error:
-            # A fault of ours must cost one photo, not the rest of an archive.
-            reason = f"{job.photo}: failed unexpectedly: {type(error).__name__}: {error}"
-            yield Outcome(job.photo, "failed", mask=job.mask, error=reason)
+            if isinstance(error, ModelError) and not model_works:
+                raise
+            yield Outcome(job.photo, "failed", mask=job.mask, error=reason(job.photo, error))
 
 
 def restore_file(
@@ -172,9 +178,9 @@ def restore_file(
     """Restore one file into another; raises an InpaintError and then leaves no output behind."""
     started = time.perf_counter()
     source = photo.read(job.photo)
+    check_format(source, job)
     shape = (source.pixels.shape[0], source.pixels.shape[1])
     damaged = masks.read_for(job.mask, shape, invert=mask_options.invert, scale=mask_options.fit)
-    damaged = masks.grow(damaged, mask_options.grow)
     reference = photo.read(job.reference) if job.reference else None
     if reference and reference.pixels.shape[:2] != shape:
         raise PhotoError(
@@ -185,6 +191,11 @@ def restore_file(
         raise PhotoError(
             f"{job.mask}: the mask is all white, so nothing of {job.photo} is left to restore "
             f"from: white marks damage (--invert-mask swaps)"
+        )
+    damaged = masks.grow(damaged, mask_options.grow)
+    if damaged.all():
+        raise PhotoError(
+            f"{job.mask}: grown by {mask_options.grow} px the mask is all white: lower --grow-mask"
         )
 
     photo.make_folder(job.output.parent)
@@ -217,16 +228,24 @@ def restore_file(
 
 
 def copy(source: photo.Photo, path: Path, output: Path) -> None:
-    """Copy a photo as it is, byte for byte unless the output's suffix asks for another format."""
-    if path.suffix.lower() != output.suffix.lower():
+    """Copy a photo as it is, byte for byte unless the output's suffix names another format."""
+    if source.format != photo.format_of(output):
         photo.write(source, output)
-        return
-    if output.exists() and output.samefile(path):
-        return
-    temporary = output.with_name(f".{output.name}.copy.part")
-    try:
-        shutil.copyfile(path, temporary)
-        temporary.replace(output)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise PhotoError(f"{output}: cannot be written: {error.strerror}") from None
+    elif not (output.exists() and output.samefile(path)):
+        try:
+            write_whole(output, path.read_bytes())
+        except OSError as error:
+            why = error.strerror or error
+            raise PhotoError(f"{output}: cannot be written: {why}") from None
+
+
+def check_format(source: photo.Photo, job: Job) -> None:
+    """Raise PhotoError, before any work, where the output could not be what it should be."""
+    photo.check_fits(source, job.output)
+    same_name = job.photo.suffix.lower() == job.output.suffix.lower()
+    if same_name and source.format != photo.format_of(job.photo):
+        # Nobody asked for another format, and a lossless photo must not become a JPEG unasked.
+        raise PhotoError(
+            f"{job.photo}: is {source.format} by its content and not by its name: rename it, or "
+            f"name the result with -o"
+        )

@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from inpaintcli.arrays import Mask, Pixels
+from inpaintcli.arrays import Mask, Pixels, check_pixels
 from inpaintcli.errors import UsageError
 
 Kind = Literal["lines", "scratches", "strokes", "text", "holes"]
@@ -26,6 +26,9 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 
 #: The side of the patch that the published recipe of `lines` was made for.
 PATCH = 32
+
+#: Most shapes, and widest in pixels, that can be asked for.
+MAX_COUNT, MAX_THICKNESS = 1_000_000, 10_000
 
 Canvas = NDArray[np.uint8]
 
@@ -74,6 +77,7 @@ def damage(
     pixels: uint8 or uint16, (h, w) or (h, w, c); alpha is left alone. The other arguments are
     those of `draw_mask`.
     """
+    check_pixels(pixels)
     rng = generator(seed, name)
     mask = draw_mask(
         (pixels.shape[0], pixels.shape[1]), rng, kind,
@@ -159,10 +163,12 @@ def check_recipe(
     count: tuple[int, int] | None, thickness: tuple[int, int] | None, coverage: float | None
 ) -> None:
     """Raise UsageError where a range is empty or a share out of bounds; see `draw_mask`."""
-    for name, bounds, least in (("count", count, 0), ("thickness", thickness, 1)):
-        if bounds and not least <= bounds[0] <= bounds[1]:
+    limits = (("count", count, 0, MAX_COUNT), ("thickness", thickness, 1, MAX_THICKNESS))
+    for name, bounds, least, most in limits:
+        if bounds and not least <= bounds[0] <= bounds[1] <= most:
             raise UsageError(
-                f"{name} {bounds[0]} {bounds[1]}: give the smaller number first, from {least} on"
+                f"{name} {bounds[0]} {bounds[1]}: give the smaller number first, from {least} "
+                f"to {most}"
             )
     if coverage is not None and not 0 < coverage < 1:
         raise UsageError(f"coverage {coverage:g}: give a share between 0 and 1, such as 0.05")

@@ -6,6 +6,7 @@ An error's text is one line that names the file, says what is wrong and what to 
 from __future__ import annotations
 
 from enum import IntEnum
+from pathlib import Path
 
 
 class ExitCode(IntEnum):
@@ -19,6 +20,16 @@ class ExitCode(IntEnum):
     #: The model or the device cannot be used.
     MODEL = 3
     INTERRUPTED = 130
+
+
+def reason(path: Path, error: Exception) -> str:
+    """Why a photo failed, in one line; a fault of ours costs one photo, not the archive's rest."""
+    if isinstance(error, InpaintError):
+        return str(error)
+    if isinstance(error, MemoryError):
+        return f"{path}: not enough memory for it"
+    what = " ".join(str(error).split()) or "no reason given"
+    return f"{path}: failed unexpectedly: {type(error).__name__}: {what}"
 
 
 class InpaintError(Exception):

@@ -15,7 +15,7 @@ import numpy as np
 
 from inpaintcli import pyramid, tiling
 from inpaintcli.arrays import Floats, Mask, Pixels
-from inpaintcli.inpainters.base import Inpainter
+from inpaintcli.inpainters.base import Card, Inpainter
 
 #: Tiles of about this many pixels are run in one call: more is no faster and takes memory.
 BATCH_PIXELS = 65_536
@@ -54,7 +54,7 @@ def fill(
     tile, overlap: pixels; tile None takes the photo whole. batch_size: tiles per call.
     """
     run = _Run(inpainter, tile, overlap, batch_size, progress)
-    levels = _levels(pixels, mask, inpainter.card.reach if tile else None)
+    levels = _levels(pixels, mask, reach_of(inpainter.card, tile))
     run.total = sum(run.count(level) for level in levels)
     below: Pixels | None = None
     for level in reversed(levels):
@@ -65,6 +65,16 @@ def fill(
                 _put(level.pixels[rows], level.deep[rows], strip)
         run.fill(level)
         below = level.pixels
+
+
+def reach_of(card: Card, tile: int | None) -> int | None:
+    """How many pixels deep damage is filled in one go; None where any depth is.
+
+    Never so deep that a whole tile could be damage: there would be nothing to fill it from.
+    """
+    if tile is None:
+        return None
+    return max(1, min(card.reach or tile, tile // 2 - 1))
 
 
 def _levels(pixels: Pixels, mask: Mask, reach: int | None) -> list[Level]:

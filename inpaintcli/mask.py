@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from inpaintcli import photo
-from inpaintcli.arrays import Mask, Pixels
+from inpaintcli.arrays import Mask, Pixels, size
 from inpaintcli.errors import PhotoError
 from inpaintcli.photo import Photo
 
@@ -31,8 +31,9 @@ def read(path: Path, *, invert: bool = False) -> Mask:
     picture = photo.read(path)
     full = int(np.iinfo(picture.pixels.dtype).max)
     alpha = picture.alpha
-    values = _luminance(picture.colour) if alpha is None or alpha.min() == full else alpha
     half = full // 2
+    # A speck of not quite opaque pixels is no layer of strokes.
+    values = _luminance(picture.colour) if alpha is None or alpha.min() > half else alpha
     return values <= half if invert else values > half
 
 
@@ -47,10 +48,20 @@ def read_for(
     mask = read(path, invert=invert)
     if mask.shape == shape:
         return mask
+    if mask.shape == shape[::-1]:
+        raise PhotoError(
+            f"{path}: the mask lies on its side: it must fit the photo as it is shown, upright"
+        )
+    across, down = mask.shape[1] / shape[1], mask.shape[0] / shape[0]
+    # A pixel of rounding is no other shape; more than that would smear the mask.
+    if scale and abs(across / down - 1) > 0.02 + 2 / min(mask.shape + shape):
+        raise PhotoError(
+            f"{path}: the mask is {size(mask.shape)}, which is not the shape of the photo "
+            f"({size(shape)}): give one of the same proportions"
+        )
     if not scale:
         raise PhotoError(
-            f"{path}: the mask is {mask.shape[1]}x{mask.shape[0]}, the photo "
-            f"{shape[1]}x{shape[0]}: --fit-mask scales it"
+            f"{path}: the mask is {size(mask.shape)}, the photo {size(shape)}: --fit-mask scales it"
         )
     return fit(mask, shape)
 
@@ -79,8 +90,8 @@ def fit(mask: Mask, shape: tuple[int, int]) -> Mask:
     """
     if 0 in mask.shape or min(shape) < 1:
         raise ValueError(f"cannot fit a mask of {mask.shape} to {shape}")
-    for axis, size in enumerate(shape):
-        mask = _fit_axis(mask, size, axis)
+    for axis, length in enumerate(shape):
+        mask = _fit_axis(mask, length, axis)
     return mask
 
 
@@ -116,10 +127,12 @@ def grow(mask: Mask, pixels: int) -> Mask:
         return mask
     import cv2
 
-    across = np.arange(-pixels, pixels + 1) ** 2
-    disc = (across[:, None] + across <= pixels**2).astype(np.uint8)
-    grown = cv2.dilate(np.ascontiguousarray(mask).view(np.uint8), disc)
-    return np.asarray(grown, np.uint8).view(np.bool_)
+    if not mask.any():
+        return mask
+    # The distance of every known pixel to the damage: as fast for 1 px as for 1000.
+    known = (~mask).view(np.uint8)
+    distance = cv2.distanceTransform(known, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    return np.asarray(distance <= pixels + 1e-3)
 
 
 def _luminance(colour: Pixels) -> Pixels:

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from inpaintcli.arrays import Floats, Mask, Pixels
+from inpaintcli.arrays import Floats, Mask, Pixels, check_pixels, size
 from inpaintcli.errors import UsageError
 
 #: What PSNR says of equal pictures, where the formula gives infinity: JSON has no infinity.
@@ -111,6 +111,8 @@ def score(restored: Pixels, reference: Pixels, mask: Mask | None = None) -> Scor
     Pictures may be (h, w) or (h, w, c) with c = 1 to 4; alpha is left out, grey beside colour is
     compared as colour, and each is scaled by its own depth. Raises UsageError where sizes differ.
     """
+    for pixels in (restored, reference):
+        check_pixels(pixels)
     x, y = _colours(restored), _colours(reference)
     if x.shape[:2] != y.shape[:2]:
         raise UsageError(f"the reference is {size(y.shape)}, the picture {size(x.shape)}")
@@ -129,11 +131,6 @@ def score(restored: Pixels, reference: Pixels, mask: Mask | None = None) -> Scor
         hole_ssim=float(similarity[mask].mean(dtype=np.float64)) if holes else None,
         damaged=None if mask is None else float(mask.mean()),
     )
-
-
-def size(shape: tuple[int, ...]) -> str:
-    """A (height, width, ...) shape as people write sizes: width x height."""
-    return f"{shape[1]}x{shape[0]}"
 
 
 def _colours(pixels: Pixels) -> Floats:

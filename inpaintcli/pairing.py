@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import unicodedata
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -23,48 +24,79 @@ class Found:
 
     @property
     def key(self) -> str:
-        """What pairs it with other files: the relative name without suffix."""
-        return self.name.with_suffix("").as_posix()
+        """What pairs it with other files: the relative name without suffix.
+
+        Composed, because file systems spell the same accents differently.
+        """
+        return unicodedata.normalize("NFC", self.name.with_suffix("").as_posix())
 
 
-def find(paths: Sequence[Path], *, recursive: bool, apart: Sequence[Path] = ()) -> list[Found]:
-    """The photos at `paths`, files as given, folders by their photos in order of name.
+def find(paths: Sequence[Path], *, apart: Sequence[Path] = ()) -> list[Found]:
+    """The photos at `paths`, files as given, folders with all below them in order of name.
 
-    Folders in `apart` (masks, references, outputs) are passed over when they lie inside, and so
-    are results of earlier runs. Raises UsageError for a path that does not exist and for a folder
-    without photos.
+    Files and folders in `apart` (masks, references, outputs) are passed over when they lie inside
+    a folder, and so are results of earlier runs whose photo is there. A file that is named twice
+    counts once. Raises UsageError for a path that does not exist and a folder without photos.
     """
-    found: list[Found] = []
+    found: dict[Path, Found] = {}
     avoid = {path.resolve() for path in apart}
     for path in paths:
         if path.is_dir():
-            inside = list(_inside(path, recursive, avoid - {path.resolve()}))
+            inside = [
+                one for one in _inside(path, avoid - {path.resolve()}) if not _is_own_result(one)
+            ]
             if not inside:
-                deeper = not recursive and any(_inside(path, True, avoid - {path.resolve()}))
-                hint = "it has some in folders below: --recursive" if deeper else _known_suffixes()
-                raise UsageError(f"{path}: no photos in this folder; {hint}")
-            found += inside
+                known = " ".join(sorted(photo.SUFFIXES))
+                raise UsageError(f"{path}: no photos in this folder; looked for {known}")
         elif path.exists() or path.is_symlink():
-            found.append(Found(path, Path(path.name)))
+            inside = [Found(path, Path(path.name))]
         else:
             raise UsageError(f"{path}: no such file or folder")
-    return found
+        for one in inside:
+            found.setdefault(one.path.resolve(), one)
+    return list(found.values())
 
 
-def _known_suffixes() -> str:
-    return f"looked for {' '.join(sorted(photo.SUFFIXES))}"
+def find_results(path: Path) -> list[Found]:
+    """The restored photos at `path`: of a photo and its result beside it, the result alone.
+
+    Raises UsageError as `find`.
+    """
+    if not path.is_dir():
+        return find([path])
+    inside = list(_inside(path, set()))
+    originals = {_without_mark(one.path) for one in inside if _is_own_result(one)}
+    results = [one for one in inside if one.path.with_suffix("") not in originals]
+    return results or find([path])
 
 
-def _inside(folder: Path, recursive: bool, avoid: set[Path]) -> Iterator[Found]:
-    for parent, folders, files in os.walk(folder):
+def _without_mark(path: Path) -> Path:
+    return path.with_name(path.stem.removesuffix(RESTORED))
+
+
+def _is_own_result(one: Found) -> bool:
+    """True for NAME-restored.SUFFIX beside a NAME of any suffix that we read."""
+    stem = _without_mark(one.path)
+    return one.path.stem.endswith(RESTORED) and any(
+        stem.with_name(stem.name + suffix).exists()
+        for suffix in (one.path.suffix, *sorted(photo.SUFFIXES))
+    )
+
+
+def _inside(folder: Path, avoid: set[Path]) -> Iterator[Found]:
+    """The photos in a folder and below; hidden files are none (macOS leaves `._x.jpg` about)."""
+
+    def unreadable(error: OSError) -> None:
+        raise UsageError(f"{error.filename}: this folder cannot be read")
+
+    for parent, folders, files in os.walk(folder, onerror=unreadable):
         here = Path(parent)
-        folders[:] = sorted(f for f in folders if recursive and (here / f).resolve() not in avoid)
-        photos = [name for name in sorted(files) if photo.is_photo_name(Path(name))]
-        stems = {Path(name).stem for name in photos}
-        for name in photos:
-            stem = Path(name).stem
-            if not (stem.endswith(RESTORED) and stem.removesuffix(RESTORED) in stems):
-                yield Found(here / name, (here / name).relative_to(folder))
+        folders[:] = sorted(name for name in folders if (here / name).resolve() not in avoid)
+        for name in sorted(files):
+            path = here / name
+            if name.startswith(".") or not photo.is_photo_name(path) or path.resolve() in avoid:
+                continue
+            yield Found(path, path.relative_to(folder))
 
 
 class Partners:
@@ -78,16 +110,25 @@ class Partners:
         self.path, self.what = path, what
         self._by_key: dict[str, list[Path]] = defaultdict(list)
         if path.is_dir():
-            for found in _inside(path, True, set()):
+            for found in _inside(path, set()):
                 self._by_key[found.key].append(found.path)
         elif not path.exists():
             raise UsageError(f"{path}: no such {what}")
+
+    def has(self, found: Found) -> bool:
+        """True if a folder holds a partner for this very photo."""
+        return bool(self._candidates(found))
+
+    def _candidates(self, found: Found) -> list[Path]:
+        # A result pairs with what its photo pairs with.
+        keys = (found.key, found.key.removesuffix(RESTORED))
+        return next((self._by_key[key] for key in keys if key in self._by_key), [])
 
     def of(self, found: Found) -> Path:
         """The partner of a photo; raises PhotoError where there is none, or more than one."""
         if not self.path.is_dir():
             return self.path
-        candidates = self._by_key.get(found.key, [])
+        candidates = self._candidates(found)
         if not candidates:
             raise PhotoError(
                 f"{found.path}: no {self.what} for it in {self.path}: looked for {found.key}.*"
@@ -100,17 +141,37 @@ class Partners:
         return candidates[0]
 
 
-def restored_path(found: Found, out: Path | None, only_one: bool) -> Path:
+def names_file(out: Path, photos: Sequence[Path]) -> bool:
+    """True if `-o out` names the file of a single photo, False if it names a folder.
+
+    Raises UsageError where it can be neither.
+    """
+    one_file = len(photos) == 1 and not photos[0].is_dir()
+    if out.is_dir():
+        return False
+    if str(out) == "-":
+        raise UsageError("-o -: writing to standard output is not supported: name a file")
+    if out.exists() and not one_file:
+        raise UsageError(f"{out}: is a file, and several results need a folder: choose another -o")
+    if photo.is_photo_name(out):
+        if not one_file:
+            raise UsageError(f"{out}: several results need a folder, and this names a file")
+        return True
+    if out.suffix and not out.exists():
+        known = " ".join(sorted(photo.SUFFIXES))
+        raise UsageError(f"{out}: no known format: use one of {known}, or name a folder")
+    return False
+
+
+def restored_path(found: Found, out: Path | None, out_is_file: bool) -> Path:
     """Where the restored photo goes.
 
-    Without `out` beside the photo as NAME-restored.SUFFIX; with a file name in `out` (for one
-    photo only) there; else into the folder `out` under its own relative name.
+    Without `out` beside the photo as NAME-restored.SUFFIX; else to the file `out`, or into the
+    folder `out` under its own relative name.
     """
     if out is None:
         return found.path.with_stem(found.path.stem + RESTORED)
-    if only_one and photo.is_photo_name(out) and not out.is_dir():
-        return out
-    return out / found.name
+    return out if out_is_file else out / found.name
 
 
 def check_outputs(outputs: Sequence[Path], inputs: Sequence[Path], *, overwrite: bool) -> None:
@@ -130,6 +191,11 @@ def check_outputs(outputs: Sequence[Path], inputs: Sequence[Path], *, overwrite:
             )
         if output.is_dir():
             raise UsageError(f"{output}: is a folder, and the result would be a file of that name")
+        if not photo.is_photo_name(output):
+            known = " ".join(sorted(photo.SUFFIXES))
+            raise UsageError(
+                f"{output}: no known format: name the result with -o, as one of {known}"
+            )
     existing = [path for path in outputs if path.exists()]
     if existing and not overwrite:
         more = f" and {len(existing) - 1} more" if len(existing) > 1 else ""

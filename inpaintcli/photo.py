@@ -13,16 +13,14 @@ import logging
 import math
 import os
 import re
-import secrets
 import struct
-import threading
 import warnings
 import zlib
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from PIL import Image, ImageFile, JpegImagePlugin, UnidentifiedImageError
@@ -30,6 +28,8 @@ from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from inpaintcli.arrays import Pixels
 from inpaintcli.errors import PhotoError
+from inpaintcli.files import write_whole
+from inpaintcli.silence import silence
 
 if TYPE_CHECKING:
     from tifffile import TiffPage
@@ -125,31 +125,15 @@ class Photo:
         """Opacity, (height, width), or None where the photo has none: a view."""
         return None if self.pixels.shape[2] % 2 else self.pixels[..., -1]
 
-    def with_colour(self, colour: Pixels) -> Photo:
-        """This photo with other colours, its alpha and its metadata.
-
-        Args:
-            colour: (height, width, 1 or 3), of the photo's depth. The ICC profile goes where
-                grey becomes RGB or the other way, for it would no longer fit.
-
-        Raises:
-            ValueError: `colour` has another size or type.
-        """
-        if colour.shape[:2] != self.pixels.shape[:2] or colour.shape[2:] not in ((1,), (3,)):
-            raise ValueError(f"colour of {colour.shape} does not fit {self.pixels.shape}")
-        if colour.dtype != self.pixels.dtype:
-            raise ValueError(f"colour is {colour.dtype}, the photo {self.pixels.dtype}")
-        metadata = self.metadata
-        if colour.shape != self.colour.shape:
-            metadata = replace(metadata, icc_profile=b"")
-        if self.alpha is not None:
-            colour = np.concatenate([colour, self.pixels[..., -1:]], axis=2)
-        return replace(self, pixels=colour, metadata=metadata)
-
 
 def is_photo_name(path: str | os.PathLike[str]) -> bool:
     """Whether the name ends like that of a photo, in upper or lower case."""
-    return Path(path).suffix.lower() in SUFFIXES
+    return format_of(path) is not None
+
+
+def format_of(path: str | os.PathLike[str]) -> str | None:
+    """The format that the name's suffix stands for, as `Photo.format` says it; None if unknown."""
+    return _FORMATS.get(Path(path).suffix.lower())
 
 
 def read(path: Path) -> Photo:
@@ -168,26 +152,15 @@ def read(path: Path) -> Photo:
 def write(photo: Photo, path: Path) -> None:
     """Write a photo in the format that the path's suffix names: the whole file or none.
 
-    An older file of that name stays until the new one is complete, and if writing fails.
+    An older file of that name stays until the new one is complete, and if writing fails; see
+    `write_whole` for its mode and for links.
 
     Raises:
         PhotoError: The path cannot be written to, or see `encode`.
     """
     data = encode(photo, path.suffix, str(path))
-    # Shortened, because the longest name that the file system takes has no room for more.
-    stem = os.fsdecode(os.fsencode(path.name)[:200])
-    partial = path.with_name(f".{stem}.{secrets.token_hex(4)}.part")
     try:
-        try:
-            with partial.open("xb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            partial.replace(path)
-        except BaseException:
-            with suppress(OSError):
-                partial.unlink(missing_ok=True)
-            raise
+        write_whole(path, data)
     except OSError as error:
         raise PhotoError(
             f"{path}: cannot be written: {_reason(error, 'no such folder')}"
@@ -248,9 +221,33 @@ def encode(photo: Photo, suffix: str, name: str) -> bytes:
         PhotoError: The suffix is unknown, or the format cannot hold the photo's alpha, depth,
             colour or size. One line that begins with `name`.
     """
+    format = _fitting_format(photo, suffix, name)
+    try:
+        return _ENCODERS[format](photo)
+    except Exception as error:  # As in decode: codecs have no common exception.
+        raise PhotoError(f"{name}: cannot be written as {format}: {_reason(error)}") from error
+
+
+def check_fits(photo: Photo, path: Path) -> None:
+    """Check, before any work is done, that `write` would take the photo.
+
+    Args:
+        photo: Its shape and depth count, not what the pixels show.
+        path: Where it is to go: the suffix counts; the file system is not asked.
+
+    Raises:
+        PhotoError: As `encode` does because of the suffix, alpha, depth, colour or size.
+    """
+    _fitting_format(photo, path.suffix, str(path))
+
+
+def _fitting_format(photo: Photo, suffix: str, name: str) -> str:
+    """The format that the suffix names; raises PhotoError where it cannot hold the photo."""
     suffix = suffix.lower()
+    known = " ".join(sorted(SUFFIXES))
+    if not suffix:
+        raise PhotoError(f"{name}: has no suffix to tell the format: add one of {known}")
     if suffix not in SUFFIXES:
-        known = " ".join(sorted(SUFFIXES))
         raise PhotoError(f"{name}: no known format ends in '{suffix}': use one of {known}")
     format = _FORMATS[suffix]
     if photo.alpha is not None and format in ("JPEG", "BMP", "PPM"):
@@ -262,11 +259,7 @@ def encode(photo: Photo, suffix: str, name: str) -> bytes:
     elif max(photo.height, photo.width) > (limit := _MAX_SIDE.get(format, 2**31)):
         problem = f"{format} is at most {limit} pixels wide and high: write PNG or TIFF"
     else:
-        try:
-            return _ENCODERS[format](photo)
-        except Exception as error:  # As in decode: codecs have no common exception.
-            problem = f"cannot be written as {format}: {_reason(error)}"
-            raise PhotoError(f"{name}: {problem}") from error
+        return format
     raise PhotoError(f"{name}: {problem}")
 
 
@@ -288,22 +281,6 @@ def _reason(error: Exception, missing: str = "no such file") -> str:
         case AssertionError() | AttributeError() | LookupError() | TypeError():
             return "its parts do not fit together"  # What the codec stumbled over tells nothing.
     return " ".join(str(error).split()) or type(error).__name__
-
-
-@contextmanager
-def _silent_stderr() -> Iterator[None]:
-    """Keep off the terminal what libtiff prints itself, past Python and past OpenCV's log."""
-    with _stderr_lock, Path(os.devnull).open("wb") as nowhere:
-        stderr = os.dup(2)
-        try:
-            os.dup2(nowhere.fileno(), 2)
-            yield
-        finally:
-            os.dup2(stderr, 2)
-            os.close(stderr)
-
-
-_stderr_lock = threading.Lock()
 
 
 # ---- Reading -------------------------------------------------------------------------------------
@@ -336,7 +313,7 @@ _KEPT_TAGS = frozenset(
     {269, 270, 271, 272, 282, 283, 285, 296, 305, 306, 315, 316, 18246, 18249, 33432}
     | {*_EXIF_IFDS, 40091, 40092, 40093, 40094, 40095}
 )
-_XMP_ORIENTATION = re.compile(rb"""(tiff:Orientation\s*(?:=\s*["']|>)\s*)\d""")
+_XMP_ORIENTATION = re.compile(rb"""(tiff:Orientation\s*(?:=\s*["']|>)\s*)(\d)""")
 
 _KEPT_CHUNKS = (b"tEXt", b"zTXt", b"iTXt", b"gAMA", b"cHRM", b"sRGB", b"cICP")
 #: Texts that repeat the EXIF and XMP, orientation included.
@@ -524,22 +501,30 @@ def _decode_tiff(data: bytes) -> Photo:
     import tifffile
 
     with tifffile.TiffFile(io.BytesIO(data)) as file:
-        if len(file.pages) != 1:
+        pages = [page for page in file.pages if isinstance(page, tifffile.TiffPage)]
+        # Scanners add thumbnails as pages of their own, before the photo or after it.
+        pages = [page for page in pages if not page.is_reduced] or pages
+        if len(pages) != 1:
             raise PhotoError("several pages are not supported: save one of them first")
-        page = file.pages.first
+        page = pages[0]
         _check_size(page.imagewidth, page.imagelength)
         _check_tiff(page, len(data))
+        if len(file.pages) > 1:
+            data = _with_first_page(page, data)
+        xmp = page.tags.valueof(700)
+        xmp = xmp if isinstance(xmp, bytes) else b""
         if page.bitspersample == 16:
             orientation = page.tags.valueof(274)
+            if orientation is None and (found := _XMP_ORIENTATION.search(xmp)):
+                orientation = int(found[2])
             pixels = _upright(_deep_tiff(page, data), orientation)
         else:
             # Pillow turns TIFFs upright by itself.
-            with _silent_stderr():
+            with silence(2):
                 pixels = _shallow(Image.open(io.BytesIO(data), formats=("TIFF",)))
-        xmp = page.tags.valueof(700, default=b"")
         metadata = Metadata(
             icc_profile=bytes(page.tags.valueof(34675, default=b"")),
-            xmp=_XMP_ORIENTATION.sub(rb"\g<1>1", xmp if isinstance(xmp, bytes) else b""),
+            xmp=_XMP_ORIENTATION.sub(rb"\g<1>1", xmp),
             dpi=_tiff_dpi(page),
         )
     exif = Image.Exif()
@@ -547,6 +532,26 @@ def _decode_tiff(data: bytes) -> Photo:
         exif.load(data)
         metadata = replace(metadata, exif=_kept_exif(exif))
     return Photo(pixels, "TIFF", metadata)
+
+
+def _with_first_page(page: TiffPage, data: bytes) -> bytes:
+    """The file with this page before all others, for decoders that read the first."""
+    # 4 bytes of magic and 4 of the page's offset; in a BigTIFF 8 and 8.
+    size = page.parent.tiff.offsetsize
+    order: Literal["little", "big"] = "little" if page.parent.byteorder == "<" else "big"
+    return data[:size] + page.offset.to_bytes(size, order) + data[2 * size :]
+
+
+def _without_orientation(page: TiffPage, data: bytes) -> bytes:
+    """The file with 1, which is upright, as the orientation of this page."""
+    tag = page.tags.get(274)
+    if tag is None:
+        return data
+    # The whole entry is written anew, for its type may be any: tag, type, count and value.
+    entry = "HHQH6x" if page.parent.tiff.offsetsize == 8 else "HHIH2x"
+    changed = bytearray(data)
+    struct.pack_into(page.parent.byteorder + entry, changed, tag.offset, 274, 3, 1, 1)
+    return bytes(changed)
 
 
 def _check_tiff(page: TiffPage, size: int) -> None:
@@ -577,10 +582,12 @@ def _deep_tiff(page: TiffPage, data: bytes) -> Pixels:
         if int(page.planarconfig or 1) == 2 and samples > 1:
             pixels = pixels.transpose(1, 2, 0)
         pixels = pixels.reshape(height, width, samples)
-        if int(page.photometric) == 0:
-            pixels = np.concatenate([65535 - pixels[..., :1], pixels[..., 1:]], axis=2)
     else:
+        # OpenCV turns TIFFs too, which is for the caller to do.
+        data = _without_orientation(page, data)
         pixels = _cv2_tiff(data, (height, width, samples), int(page.planarconfig or 1) == 1)
+    if int(page.photometric) == 0:
+        pixels = np.concatenate([65535 - pixels[..., :1], pixels[..., 1:]], axis=2)
     colours = 3 if int(page.photometric) == 2 else 1
     kinds = tuple(int(kind) for kind in page.extrasamples) or (2,)
     if samples > colours and kinds[0] == 1:
@@ -598,7 +605,7 @@ def _cv2_tiff(data: bytes, shape: tuple[int, int, int], chunky: bool) -> Pixels:
     """16-bit pixels under LZW and what else libtiff knows and tifffile does not."""
     import cv2
 
-    with _silent_stderr():
+    with silence(2):
         decoded = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     if decoded is None:
         raise PhotoError("a TIFF that is damaged or compressed in an unknown way")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -39,26 +39,32 @@ def shown(path: Path | str) -> str:
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
-def print_json(rows: Iterable[dict[str, Any]], stream: IO[str] | None = None) -> None:
-    """One JSON object a line; names that are not UTF-8 come with replacement characters."""
-    for row in rows:
-        text = json.dumps(row, ensure_ascii=True, allow_nan=False)
-        print(text, file=stream or sys.stdout, flush=True)
+def print_json(row: dict[str, Any]) -> None:
+    """Print one JSON object as one line of ASCII.
+
+    Bytes of names that are not UTF-8 are lone surrogates, as Python has them: `os.fsencode` of a
+    name gives the bytes back.
+    """
+    _print(json.dumps(row, ensure_ascii=True, allow_nan=False))
 
 
-def print_table(table: Table, stream: IO[str] | None = None) -> None:
-    """Print a table to standard output, or to `stream`."""
-    stream = stream or sys.stdout
-    out = console(stream)
-    if stream.isatty():
-        out.print(table)
-        return
-    # Piped, a table is as wide as its content, and no line ends in blanks.
-    out.width = max(80, out.measure(table).maximum)
+def print_table(table: Table) -> None:
+    """Print a table to standard output."""
+    out = console(sys.stdout)
+    if not sys.stdout.isatty():
+        # Piped, a table is as wide as its content, and no line ends in blanks.
+        out.width = max(80, out.measure(table).maximum)
     with out.capture() as capture:
         out.print(table)
-    for line in capture.get().strip("\n").splitlines():
-        print(line.rstrip(), file=stream)
+    _print("\n".join(line.rstrip() for line in capture.get().strip("\n").splitlines()))
+
+
+def _print(text: str) -> None:
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        # Whoever reads our output has enough of it: the work goes on, and nothing complains.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def plain_table(texts: Sequence[str], numbers: Sequence[str]) -> Table:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from inpaintcli.arrays import Mask, Pixels
+from inpaintcli.arrays import Mask, Pixels, check_pixels
 from inpaintcli.errors import PhotoError, UsageError
 from inpaintcli.filling import Progress, fill
 from inpaintcli.inpainters.base import Card, Inpainter
@@ -36,8 +36,7 @@ def restore(
     Raises UsageError for shapes, depths or tile sizes that do not fit, PhotoError where every
     pixel is damaged, ModelError where the model or the device cannot be used.
     """
-    if pixels.dtype not in (np.uint8, np.uint16) or pixels.ndim not in (2, 3):
-        raise UsageError(f"pixels must be uint8 or uint16 (h, w, c), not {pixels.dtype}")
+    check_pixels(pixels)
     if mask.dtype != np.bool_ or mask.shape != pixels.shape[:2]:
         raise UsageError(
             f"the mask must be bool {pixels.shape[:2]} as the photo, not {mask.dtype} {mask.shape}"
@@ -51,7 +50,7 @@ def restore(
         if isinstance(model, str | Path)
         else model
     )
-    side, lap = tile_of(inpainter.card, tile, overlap)
+    side, lap = tiles_of(inpainter.card, tile, overlap, batch_size)
 
     channels = 1 if pixels.ndim == 2 else pixels.shape[2]
     restored = pixels.copy()
@@ -67,14 +66,17 @@ def restore(
     return restored
 
 
-def tile_of(card: Card, tile: int | None, overlap: int | None) -> tuple[int | None, int]:
+def tiles_of(
+    card: Card, tile: int | None, overlap: int | None, batch_size: int | None
+) -> tuple[int | None, int]:
     """(tile, overlap) in pixels to run a method with; tile None takes the photo whole.
 
     Raises UsageError where they do not fit each other or the method.
     """
     if card.tile is None:
-        if tile is not None or overlap is not None:
-            raise UsageError(f"--tile and --overlap: {card.name} takes a photo whole")
+        for option, value in (("tile", tile), ("overlap", overlap), ("batch-size", batch_size)):
+            if value is not None:
+                raise UsageError(f"--{option} {value}: {card.name} takes a photo whole: leave it")
         return None, 0
     side = tile or card.tile
     if side < 8 or side % card.multiple:

@@ -5,9 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import sys
-import threading
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inpaintcli.errors import ModelError, UsageError
+from inpaintcli.silence import silence
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -79,7 +77,8 @@ class Session:
 
 
 def _open(path: Path, device: str, threads: int | None) -> onnxruntime.InferenceSession:
-    with _silence():
+    # It prints from C++.
+    with silence():
         import onnxruntime as ort
 
         # 4 = fatal only: what matters comes as an exception and is told in one line.
@@ -127,27 +126,3 @@ def _first_line(error: Exception) -> str:
     text = str(error).strip().splitlines() or [type(error).__name__]
     # "[ONNXRuntimeError] : 7 : INVALID_PROTOBUF : Load model from x.onnx failed:Protobuf ..."
     return re.sub(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ", "", text[0])
-
-
-_silencing = threading.Lock()
-
-
-@contextlib.contextmanager
-def _silence() -> Iterator[None]:
-    """Send file descriptors 1 and 2 to nowhere: ONNX Runtime prints from C++, where Python's
-    redirections do not reach."""
-    with _silencing, contextlib.ExitStack() as stack:
-        try:
-            null = os.open(os.devnull, os.O_WRONLY)
-            stack.callback(os.close, null)
-            for stream, descriptor in ((sys.stdout, 1), (sys.stderr, 2)):
-                if stream is not None:
-                    stream.flush()
-                kept = os.dup(descriptor)
-                stack.callback(os.close, kept)
-                stack.callback(os.dup2, kept, descriptor)
-                os.dup2(null, descriptor)
-        except OSError:
-            # A closed descriptor has nobody to disturb.
-            pass
-        yield

@@ -58,7 +58,7 @@ class TestRestore:
         assert done.returncode == 0, done.stderr
         done = inpaint(
             "restore", "t/damaged", "--mask", "t/masks", "--reference", "photos",
-            "-o", "t/restored", "--recursive", "--json", cwd=tmp_path,
+            "-o", "t/restored", "--json", cwd=tmp_path,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
         rows = [json.loads(line) for line in done.stdout.splitlines()]
@@ -208,6 +208,84 @@ class TestRestore:
         assert rows["in/b.jpg"]["status"] == "failed"
         assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.png", "c.png"]
 
+    def test_folders_below(self, tmp_path: Path) -> None:
+        """Photos with masks of their own are taken, all others with --recursive only."""
+        for name in ("a", "below/b", "below/c"):
+            save(tmp_path / f"in/{name}.png", picture())
+        for name in ("a", "below/b"):
+            save_mask(tmp_path / f"masks/{name}.png", stripe())
+        words = ("restore", "in", "--model", "telea", "--json")
+
+        def taken(*more: object) -> tuple[list[str], str]:
+            done = inpaint(*words, *more, cwd=tmp_path)
+            rows = map(json.loads, done.stdout.splitlines())
+            return [row["photo"] for row in rows if row["status"] == "restored"], done.stderr
+
+        photos, told = taken("--mask", "masks", "-o", "one")
+        assert photos == ["in/a.png", "in/below/b.png"]
+        assert "1 photos in folders below left out: --recursive" in told
+        assert taken("--mask", "masks/a.png", "-o", "two")[0] == ["in/a.png"]
+        everything = ["in/a.png", "in/below/b.png", "in/below/c.png"]
+        assert taken("--mask", "masks/a.png", "-o", "three", "--recursive")[0] == everything
+        shutil.rmtree(tmp_path / "masks/below")
+        (tmp_path / "in/a.png").unlink()
+        assert "--recursive" in taken("--mask", "masks", "-o", "four")[1]
+
+    def test_results_beside_the_photos_are_what_is_scored(self, print_png: Path) -> None:
+        folder = print_png.parent
+        save(folder / "ref/print.png", picture())
+        (folder / "in").mkdir()
+        damaged = picture()
+        damaged[stripe()] = 255
+        save(folder / "in/print.png", damaged)
+        told = inpaint(
+            "restore", "in", "--mask", "mask.png", "--reference", "ref", "--json", cwd=folder
+        )
+        scored = inpaint("score", "in", "ref", "--mask", "mask.png", "--json", cwd=folder)
+        assert json.loads(told.stdout)["scores"] == json.loads(scored.stdout)["scores"]
+
+    def test_depth_colour_profile_and_resolution_come_through(self, tmp_path: Path) -> None:
+        from dataclasses import replace
+
+        from inpaintcli import photo
+        from inpaintcli.photo import Metadata, Photo
+
+        deep = picture(channels=4, dtype=np.uint16)
+        meta = Metadata(icc_profile=b"profile" * 20, dpi=(300.0, 300.0))
+        save_mask(tmp_path / "mask.png", stripe())
+        for suffix in (".tif", ".png"):
+            source = tmp_path / f"print{suffix}"
+            photo.write(replace(Photo(deep), metadata=meta), source)
+            done = inpaint("restore", source, "--mask", tmp_path / "mask.png", "--threads", "1")
+            assert done.returncode == 0, done.stderr
+            result = photo.read(tmp_path / f"print-restored{suffix}")
+            assert result.pixels.dtype == np.uint16
+            assert (result.pixels[~stripe()] == deep[~stripe()]).all()
+            assert (result.pixels[..., 3] == deep[..., 3]).all()
+            assert result.metadata.icc_profile == meta.icc_profile
+            assert result.metadata.dpi == pytest.approx((300, 300), abs=0.1)
+
+    def test_a_name_that_belies_the_content_is_refused(self, print_png: Path) -> None:
+        """Written as JPEG, a PNG would lose pixels outside the damage."""
+        mask = print_png.with_name("mask.png")
+        odd = print_png.rename(print_png.with_suffix(".jpg"))
+        before = odd.read_bytes()
+        for option in ("--in-place", "--quiet"):
+            done = inpaint("restore", odd, "--mask", mask, option)
+            assert done.returncode == FAILED
+            assert "print.jpg: is PNG by its content" in one_line(done.stderr)
+        assert odd.read_bytes() == before
+        done = inpaint("restore", odd, "--mask", mask, "-o", print_png.with_name("out.png"))
+        assert done.returncode == 0
+
+    def test_what_the_output_cannot_hold_is_known_before_the_work(self, tmp_path: Path) -> None:
+        save(tmp_path / "deep.png", picture(dtype=np.uint16))
+        save_mask(tmp_path / "mask.png", stripe())
+        done = inpaint("restore", "deep.png", "--mask", "mask.png", "-o", "x.jpg", cwd=tmp_path)
+        assert done.returncode == FAILED
+        assert "16: write PNG or TIFF" in one_line(done.stderr)
+        assert not (tmp_path / "x.jpg").exists()
+
 
 class TestBadCalls:
     """Each is one line that names the file, says what is wrong and what to do."""
@@ -239,6 +317,26 @@ class TestBadCalls:
             (["print.png", "--mask", "mask.png", "--in-place", "-o", "x"], BAD_CALL, ["-o"]),
             (["print.png", "--mask", "mask.png", "--nix"], BAD_CALL, ["--nix"]),
             (["empty", "--mask", "mask.png"], BAD_CALL, ["empty", "no photos"]),
+            (["print.png", "--mask", "mask.png", "-o", "x.gif"], BAD_CALL, ["x.gif", ".png"]),
+            (["print.png", "--mask", "mask.png", "-o", "-"], BAD_CALL, ["-o -"]),
+            (["empty", "print.png", "--mask", "mask.png", "-o", "x.png"], BAD_CALL, ["empty"]),
+            (["print.png", "--mask", "side.png"], FAILED, ["side.png", "on its side"]),
+            (
+                ["print.png", "--mask", "flat.png", "--fit-mask"],
+                FAILED,
+                ["flat.png", "same proportions"],
+            ),
+            (
+                ["print.png", "--mask", "mask.png", "--grow-mask", "99"],
+                FAILED,
+                ["mask.png", "--grow-mask"],
+            ),
+            (["x" * 300 + ".png", "--mask", "mask.png"], BAD_CALL, ["too long"]),
+            (
+                ["print.png", "--mask", "mask.png", "--model", "telea", "--batch-size", "2"],
+                BAD_CALL,
+                ["--batch-size"],
+            ),
         ],
     )
     def test_restore(
@@ -252,6 +350,8 @@ class TestBadCalls:
         (folder / "cut.jpg").write_bytes(whole[: len(whole) // 3])
         save_mask(folder / "large.png", stripe(41, 57))
         save_mask(folder / "white.png", np.ones((40, 56), bool))
+        save_mask(folder / "side.png", stripe().T)
+        save_mask(folder / "flat.png", stripe(10, 56))
         before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
         done = inpaint("restore", *arguments, cwd=folder)
         assert done.returncode == code, done.stderr
@@ -281,6 +381,7 @@ class TestBadCalls:
             (["print.png", "-o", "t", "--coverage", "2"], "between 0 and 1"),
             (["print.png", "-o", "t", "--count", "5", "2"], "smaller number first"),
             (["two", "-o", "t"], "two photos"),
+            (["print.png", "-o", "t", "--thickness", "1", "40000"], "to 10000"),
             (["print.png", "-o", "mask.png"], "is a file"),
             (["print.png"], "--output"),
         ]
@@ -366,6 +467,35 @@ def test_names_of_any_bytes(tmp_path: Path) -> None:
     assert len(list(folder.glob("*-restored.png"))) == 3
     rows = [line for line in done.stdout.splitlines() if "restored.png" in line]
     assert len(rows) == 3
+
+
+def test_json_names_give_their_bytes_back(tmp_path: Path) -> None:
+    name = b"latin-\xe9.png".decode("utf-8", "surrogateescape")
+    save(tmp_path / name, picture())
+    mask = save_mask(tmp_path / "mask.png", stripe())
+    done = inpaint(
+        "restore", tmp_path / name, "--mask", mask, "--model", "telea", "--json",
+        "-o", tmp_path / "out.png",
+    )  # fmt: skip
+    assert done.stdout.isascii()
+    assert os.fsencode(Path(json.loads(done.stdout)["photo"]).name) == b"latin-\xe9.png"
+
+
+def test_output_that_nobody_reads_ends_no_run(print_png: Path) -> None:
+    words = f"{sys.executable} -m inpaintcli"
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)}
+    for command in (
+        f"{words} models | true",
+        f"{words} models --json | true",
+        f"{words} restore print.png --mask mask.png --model telea 2>&-",
+        f"PYTHONIOENCODING=cp1252 {words} score --help >/dev/null",
+    ):
+        done = subprocess.run(
+            ["bash", "-o", "pipefail", "-c", command],
+            cwd=print_png.parent, env=environment, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert (done.returncode, done.stderr) == (0, ""), command
+    assert print_png.with_name("print-restored.png").exists()
 
 
 def test_version_and_help() -> None:

@@ -104,7 +104,8 @@ def test_damaged_pixels_are_white_and_all_others_and_alpha_are_untouched(
     ("options", "message"),
     [
         ({"count": (5, 2)}, "smaller number first"),
-        ({"thickness": (0, 2)}, "from 1 on"),
+        ({"thickness": (0, 2)}, "from 1 to 10000"),
+        ({"thickness": (1, 10_001)}, "from 1 to 10000"),
         ({"coverage": 1.5}, "between 0 and 1"),
         ({"coverage": 0.1, "count": (1, 2)}, "exclude each other"),
         ({"kind": "rain"}, "choose from lines, scratches"),

@@ -123,8 +123,12 @@ def test_a_model_of_a_fixed_size_gets_tiles_of_that_size(tmp_path: Path) -> None
         ({"names": ("image", "mask", "output")}, "needed inputs image float Nx3xhxw"),
         ({"scale": float("nan")}, "not numbers"),
         ({"pad": 1}, "does not keep the size"),
-        ({"tile": "many"}, "card cannot be read"),
-        ({"scores": "[1]"}, "card cannot be read"),
+        ({"tile": "many"}, "card cannot be used"),
+        ({"multiple": "0"}, "multiple 0 is less than 1"),
+        ({"reach": "-1"}, "reach -1 is less than 1"),
+        ({"tile": "30", "multiple": "8"}, "tile 30 is no multiple of 8"),
+        ({"overlap": "-3"}, "overlap -3 is less than 0"),
+        ({"scores": "[1]"}, "card cannot be used"),
     ],
 )
 def test_models_that_cannot_be_used_are_refused(

@@ -7,7 +7,15 @@ from pathlib import Path
 import pytest
 
 from inpaintcli.errors import PhotoError, UsageError
-from inpaintcli.pairing import Found, Partners, check_outputs, find, restored_path
+from inpaintcli.pairing import (
+    Found,
+    Partners,
+    check_outputs,
+    find,
+    find_results,
+    names_file,
+    restored_path,
+)
 
 
 def touch(folder: Path, *names: str) -> None:
@@ -21,35 +29,42 @@ def names(found: list[Found]) -> list[str]:
     return [one.name.as_posix() for one in found]
 
 
-def test_folders_are_searched_in_order_and_only_as_deep_as_asked(tmp_path: Path) -> None:
-    touch(tmp_path, "b.JPG", "a.png", "notes.txt", "sub/c.tif", "sub/deep/d.webp")
-    assert names(find([tmp_path], recursive=False)) == ["a.png", "b.JPG"]
+def test_folders_are_searched_in_order_without_hidden_files(tmp_path: Path) -> None:
+    touch(tmp_path, "b.JPG", "a.png", "notes.txt", "._a.png", "sub/c.tif", "sub/deep/d.webp")
     everything = ["a.png", "b.JPG", "sub/c.tif", "sub/deep/d.webp"]
-    assert names(find([tmp_path], recursive=True)) == everything
+    assert names(find([tmp_path])) == everything
+    assert names(find([tmp_path / "a.png", tmp_path])) == everything
 
 
 def test_own_results_and_folders_apart_are_passed_over(tmp_path: Path) -> None:
     touch(tmp_path, "a.jpg", "a-restored.jpg", "alone-restored.jpg", "masks/a.png", "out/a.jpg")
-    apart = [tmp_path / "masks", tmp_path / "out"]
-    found = find([tmp_path], recursive=True, apart=apart)
-    assert names(found) == ["a.jpg", "alone-restored.jpg"]
-    assert names(find([tmp_path / "masks"], recursive=True, apart=apart)) == ["a.png"]
+    touch(tmp_path, "mask.png")
+    apart = [tmp_path / "masks", tmp_path / "out", tmp_path / "mask.png"]
+    assert names(find([tmp_path], apart=apart)) == ["a.jpg", "alone-restored.jpg"]
+    assert names(find([tmp_path / "masks"], apart=apart)) == ["a.png"]
+
+
+def test_of_a_photo_and_its_result_the_result_is_scored(tmp_path: Path) -> None:
+    touch(tmp_path / "in", "a.jpg", "a-restored.jpg", "b.png", "sub/c-restored.png")
+    touch(tmp_path / "ref", "a.png", "b.png", "sub/c.png")
+    found = find_results(tmp_path / "in")
+    assert names(found) == ["a-restored.jpg", "b.png", "sub/c-restored.png"]
+    references = Partners(tmp_path / "ref", "reference")
+    assert [references.of(one).name for one in found] == ["a.png", "b.png", "c.png"]
 
 
 def test_folders_that_loop_end(tmp_path: Path) -> None:
     touch(tmp_path, "a.png", "sub/b.png")
     (tmp_path / "sub/loop").symlink_to(tmp_path, target_is_directory=True)
-    assert names(find([tmp_path], recursive=True)) == ["a.png", "sub/b.png"]
+    assert names(find([tmp_path])) == ["a.png", "sub/b.png"]
 
 
 def test_missing_and_empty_are_refused(tmp_path: Path) -> None:
     touch(tmp_path, "sub/a.png", "empty/notes.txt")
     with pytest.raises(UsageError, match="no such file or folder"):
-        find([tmp_path / "nix"], recursive=False)
-    with pytest.raises(UsageError, match="--recursive"):
-        find([tmp_path], recursive=False)
+        find([tmp_path / "nix"])
     with pytest.raises(UsageError, match="looked for"):
-        find([tmp_path / "empty"], recursive=True)
+        find([tmp_path / "empty"])
 
 
 def test_partners_pair_by_relative_name_without_suffix(tmp_path: Path) -> None:
@@ -67,14 +82,29 @@ def test_partners_pair_by_relative_name_without_suffix(tmp_path: Path) -> None:
 
 def test_where_results_go(tmp_path: Path) -> None:
     photo = Found(tmp_path / "in/sub/a.b.jpg", Path("sub/a.b.jpg"))
-    assert restored_path(photo, None, True) == tmp_path / "in/sub/a.b-restored.jpg"
-    assert restored_path(photo, tmp_path / "out", True) == tmp_path / "out/sub/a.b.jpg"
+    assert restored_path(photo, None, False) == tmp_path / "in/sub/a.b-restored.jpg"
+    assert restored_path(photo, tmp_path / "out", False) == tmp_path / "out/sub/a.b.jpg"
     assert restored_path(photo, tmp_path / "x.png", True) == tmp_path / "x.png"
-    assert restored_path(photo, tmp_path / "x.png", False) == tmp_path / "x.png/sub/a.b.jpg"
+
+
+def test_output_names_a_file_or_a_folder_by_what_is_given_alone(tmp_path: Path) -> None:
+    touch(tmp_path, "a.jpg", "in/a.jpg", "file.png", "file")
     (tmp_path / "folder.png").mkdir()
-    assert restored_path(photo, tmp_path / "folder.png", True).parent.parent == (
-        tmp_path / "folder.png"
-    )
+    one, folder = [tmp_path / "a.jpg"], [tmp_path / "in"]
+    assert names_file(tmp_path / "x.png", one)
+    assert names_file(tmp_path / "file.png", one)
+    assert not names_file(tmp_path / "folder.png", one)
+    assert not names_file(tmp_path / "out", one)
+    assert not names_file(tmp_path / "out", folder)
+    for out, photos in (
+        (tmp_path / "x.gif", one),
+        (Path("-"), one),
+        (tmp_path / "x.png", folder),
+        (tmp_path / "file.png", folder),
+        (tmp_path / "x.png", one * 2),
+    ):
+        with pytest.raises(UsageError):
+            names_file(out, photos)
 
 
 def test_what_would_lose_a_file_is_refused(tmp_path: Path) -> None:

@@ -8,8 +8,10 @@ import os
 import struct
 import subprocess
 import sys
+import time
 import zlib
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,6 +29,7 @@ from inpaintcli import photo
 from inpaintcli.arrays import Pixels
 from inpaintcli.errors import PhotoError
 from inpaintcli.photo import Metadata, Photo
+from inpaintcli.silence import silence
 
 DEEP, SHALLOW = (np.uint8, np.uint16), (np.uint8,)
 #: What each suffix takes: types, channels.
@@ -74,6 +77,32 @@ def tiff(pixels: NDArray[Any], **options: Any) -> bytes:
     with io.BytesIO() as file:
         tifffile.imwrite(file, pixels, metadata=None, **options)
         return file.getvalue()
+
+
+def patched(data: bytes, tag: int, value: int) -> bytes:
+    """A TIFF with another value of a tag, of type SHORT, in all its pages."""
+    changed = bytearray(data)
+    with tifffile.TiffFile(io.BytesIO(data)) as file:
+        for page in file.pages:
+            assert isinstance(page, tifffile.TiffPage)
+            struct.pack_into(file.byteorder + "H", changed, page.tags[tag].valueoffset, value)
+    return bytes(changed)
+
+
+def lzw(pixels: NDArray[Any], order: Any) -> bytes:
+    """Pixels as LZW that saves nothing: its table is cleared before a code needs a tenth bit."""
+    raw = pixels.astype(pixels.dtype.newbyteorder(order)).tobytes()
+    codes = [code for at in range(0, len(raw), 250) for code in (256, *raw[at : at + 250])]
+    bits = "".join(f"{code:09b}" for code in [*codes, 257])
+    bits += "0" * (-len(bits) % 8)
+    return int(bits, 2).to_bytes(len(bits) // 8, "big")
+
+
+def lzw_tiff(pixels: NDArray[Any], byteorder: Any = "<", **options: Any) -> bytes:
+    """What `tiff` writes, but under LZW, for which tifffile needs another package."""
+    options |= {"shape": pixels.shape, "dtype": pixels.dtype, "rowsperstrip": len(pixels)}
+    strips: Any = iter([lzw(pixels, byteorder)])
+    return patched(tiff(strips, compression="zlib", byteorder=byteorder, **options), 259, 5)
 
 
 def cv2_encoded(suffix: str, pixels: NDArray[Any], *options: int) -> bytes:
@@ -150,11 +179,12 @@ def test_16_bit_tiff_layouts(
     np.testing.assert_array_equal(photo.decode(data, "x").pixels, pixels)
 
 
+@pytest.mark.parametrize("written", [tiff, lzw_tiff])
 @pytest.mark.parametrize("order", "<>")
 @pytest.mark.parametrize("dtype", DEEP)
-def test_white_is_zero(order: Any, dtype: Any) -> None:
+def test_white_is_zero(written: Callable[..., bytes], order: Any, dtype: Any) -> None:
     pixels = noise(13, 9, 1, dtype)
-    data = tiff(pixels[..., 0], photometric="miniswhite", byteorder=order)
+    data = written(pixels[..., 0], photometric="miniswhite", byteorder=order)
     np.testing.assert_array_equal(photo.decode(data, "x").pixels, np.iinfo(dtype).max - pixels)
 
 
@@ -236,14 +266,6 @@ def test_jpeg_is_close_and_keeps_its_tables() -> None:
     assert again.layer == first.layer  # type: ignore[attr-defined]
 
 
-def test_grey_jpeg_becomes_colour_and_back() -> None:
-    grey = photo.decode(saved(Image.fromarray(noise(16, 16, 1)[..., 0]), "JPEG"), "x")
-    colour = grey.with_colour(noise(16, 16, 3))
-    assert photo.decode(photo.encode(colour, ".jpg", "x"), "x").pixels.shape == (16, 16, 3)
-    back = photo.decode(photo.encode(colour, ".jpg", "x"), "x").with_colour(noise(16, 16, 1))
-    assert photo.decode(photo.encode(back, ".jpg", "x"), "x").pixels.shape == (16, 16, 1)
-
-
 def test_phone_pictures_with_more_behind_the_jpeg() -> None:
     image, second = (Image.fromarray(noise(16, 16, 3, seed=seed)) for seed in (0, 1))
     expected = photo.decode(saved(image, "JPEG"), "x").pixels
@@ -257,41 +279,90 @@ def test_phone_pictures_with_more_behind_the_jpeg() -> None:
 # ---- The photo itself ----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("channels", [1, 2, 3, 4])
-def test_with_colour_keeps_alpha_and_metadata(channels: int) -> None:
-    before = Photo(noise(5, 4, channels, np.uint16), "TIFF", Metadata(icc_profile=ICC))
-    colours = 1 if channels < 3 else 3
-    new = noise(5, 4, colours, np.uint16, seed=1)
-    after = before.with_colour(new)
-    np.testing.assert_array_equal(after.colour, new)
-    if before.alpha is None:
-        assert after.alpha is None
-    else:
-        assert after.alpha is not None
-        np.testing.assert_array_equal(after.alpha, before.alpha)
-    assert (after.format, after.metadata) == (before.format, before.metadata)
-    assert (after.height, after.width) == (5, 4)
-    # A grey profile does not fit RGB.
-    other = before.with_colour(noise(5, 4, 4 - colours, np.uint16))
-    assert other.metadata.icc_profile == b""
-
-
 def test_wrong_arrays_are_refused() -> None:
     with pytest.raises(ValueError, match="height, width"):
         Photo(np.zeros((4, 4), np.uint8))
     with pytest.raises(ValueError, match="uint8"):
         Photo(np.zeros((4, 4, 3), np.float32))
-    fine = Photo(noise(4, 4, 3))
-    with pytest.raises(ValueError, match="fit"):
-        fine.with_colour(noise(4, 5, 3))
-    with pytest.raises(ValueError, match="uint16"):
-        fine.with_colour(noise(4, 4, 3, np.uint16))
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+def test_parts_of_a_photo(channels: int) -> None:
+    pixels = noise(5, 4, channels)
+    whole = Photo(pixels)
+    assert (whole.height, whole.width) == (5, 4)
+    np.testing.assert_array_equal(whole.colour, pixels[..., : 1 if channels < 3 else 3])
+    if channels % 2:
+        assert whole.alpha is None
+    else:
+        assert whole.alpha is not None
+        np.testing.assert_array_equal(whole.alpha, pixels[..., -1])
 
 
 def test_photo_names() -> None:
     assert photo.is_photo_name("a/b.JPG")
     assert photo.is_photo_name(Path("x.tiff"))
     assert not any(map(photo.is_photo_name, ("a.gif", "png", ".png", "a.png.part", "a.txt")))
+    assert photo.format_of("a/b.JPG") == photo.format_of(Path("b.jpeg")) == "JPEG"
+    assert photo.format_of("x.pgm") == "PPM"
+    assert photo.format_of("x.gif") is photo.format_of("scan") is None
+
+
+# ---- Pages of a TIFF -----------------------------------------------------------------------------
+
+
+# Pillow knows no big-endian BigTIFF.
+@pytest.mark.parametrize(("order", "big"), [("<", False), (">", False), ("<", True)])
+@pytest.mark.parametrize("compression", [None, "zlib", "lzw"])
+@pytest.mark.parametrize("dtype", DEEP)
+@pytest.mark.parametrize("at", [0, 1, 2])
+def test_thumbnails_are_passed_over(
+    at: int, dtype: Any, compression: str | None, order: Any, big: bool
+) -> None:
+    pixels, small = noise(12, 10, 3, dtype), noise(3, 2, 3)
+    with io.BytesIO() as file:
+        with tifffile.TiffWriter(file, byteorder=order, bigtiff=big) as writer:
+            for number in range(3):
+                page, turned, maker = (pixels, 3, "Epson") if number == at else (small, 8, "Other")
+                content: Any = page
+                options: dict[str, Any] = {}
+                if compression == "lzw":
+                    content = iter([lzw(page, order)])
+                    options = {"shape": page.shape, "dtype": dtype, "rowsperstrip": len(page)}
+                writer.write(
+                    content,
+                    **options,
+                    photometric="rgb",
+                    compression="zlib" if compression else None,
+                    resolution=(240 if number == at else 10,) * 2,
+                    subfiletype=int(number != at),
+                    extratags=[(274, "H", 1, turned, True), (271, "s", 0, maker, True)],
+                    metadata=None,
+                )
+        data = file.getvalue()
+    read = photo.decode(patched(data, 259, 5) if compression == "lzw" else data, "x")
+    np.testing.assert_array_equal(read.pixels, pixels[::-1, ::-1])
+    assert read.metadata.dpi == (240, 240)
+    if not big:  # Pillow does not parse the EXIF of a BigTIFF.
+        block = Image.Exif()
+        block.load(read.metadata.exif)
+        assert block[271] == "Epson"
+
+
+@pytest.mark.parametrize("kinds", [(0, 0, 1), (1, 1), (0, 2)])
+def test_several_pages_that_are_no_thumbnails(kinds: tuple[int, ...]) -> None:
+    with io.BytesIO() as file:
+        with tifffile.TiffWriter(file) as writer:
+            for kind in kinds:
+                writer.write(noise(4, 4, 3), photometric="rgb", subfiletype=kind, metadata=None)
+        data = file.getvalue()
+    assert "several pages" in refused(data)
+
+
+def test_a_thumbnail_alone_is_a_photo() -> None:
+    pixels = noise(4, 5, 3)
+    read = photo.decode(tiff(pixels, photometric="rgb", subfiletype=1), "x")
+    np.testing.assert_array_equal(read.pixels, pixels)
 
 
 # ---- Orientation ---------------------------------------------------------------------------------
@@ -306,11 +377,13 @@ def oriented(format: str, orientation: int) -> tuple[bytes, Pixels]:
     match format:
         case "PNG16":
             data = photo.encode(Photo(pixels, metadata=Metadata(block.tobytes())), ".png", "x")
-        case "TIFF16":
-            data = tiff(pixels, photometric="rgb", extratags=[(274, "H", 1, orientation, True)])
-        case "TIFF" | "TIFF LZW":
-            compression = "tiff_lzw" if "LZW" in format else "raw"
-            data = saved(image, "TIFF", tiffinfo={274: orientation}, compression=compression)
+        case "TIFF" | "TIFF16" | "TIFF LZW" | "TIFF16 LZW" | "BigTIFF16 LZW":
+            data = (lzw_tiff if "LZW" in format else tiff)(
+                pixels,
+                photometric="rgb",
+                bigtiff="Big" in format,
+                extratags=[(274, "H", 1, orientation, True)],
+            )
         case "JPEG":
             data = saved(image, "JPEG", exif=block)
             pixels = np.asarray(Image.open(io.BytesIO(data)))
@@ -330,7 +403,13 @@ def with_orientation(plane: NDArray[Any], orientation: int) -> Image.Image:
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-@pytest.mark.parametrize("format", ["JPEG", "PNG", "PNG16", "WEBP", "TIFF", "TIFF LZW", "TIFF16"])
+@pytest.mark.parametrize(
+    "format",
+    [
+        *("JPEG", "PNG", "PNG16", "WEBP"),
+        *("TIFF", "TIFF16", "TIFF LZW", "TIFF16 LZW", "BigTIFF16 LZW"),
+    ],
+)
 def test_pictures_are_upright_once(format: str, orientation: int) -> None:
     data, upright = oriented(format, orientation)
     read = photo.decode(data, "x")
@@ -349,6 +428,21 @@ def test_orientation_in_xmp_alone() -> None:
     assert (read.height, read.width) == (16, 24)
     assert b'tiff:Orientation="1"' in read.metadata.xmp
     assert photo.decode(photo.encode(read, ".png", "x"), "x").height == 16
+
+
+@pytest.mark.parametrize("written", [tiff, lzw_tiff])
+@pytest.mark.parametrize("dtype", DEEP)
+@pytest.mark.parametrize("tag", [None, 1])
+def test_orientation_in_the_xmp_of_a_tiff(
+    written: Callable[..., bytes], dtype: Any, tag: int | None
+) -> None:
+    pixels = noise(24, 16, 3, dtype)
+    tags: list[Any] = [(700, "B", len(XMP), XMP, True)]
+    tags += [] if tag is None else [(274, "H", 1, tag, True)]
+    read = photo.decode(written(pixels, photometric="rgb", extratags=tags), "x")
+    # The tag counts where there are both.
+    np.testing.assert_array_equal(read.pixels, pixels if tag else np.rot90(pixels, -1))
+    assert b'tiff:Orientation="1"' in read.metadata.xmp
 
 
 @pytest.mark.parametrize("dtype", DEEP)
@@ -533,6 +627,34 @@ assert refused > 50, refused
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such shell")
+@pytest.mark.parametrize("closed", [(2,), (1, 2), (0, 2), (0, 1, 2)])
+def test_tiffs_are_read_without_a_terminal(closed: tuple[int, ...], tmp_path: Path) -> None:
+    pixels = noise(5, 4, 3, np.uint16)
+    (tmp_path / "8.tif").write_bytes(photo.encode(Photo(noise(5, 4, 3)), ".tif", "x"))
+    (tmp_path / "16.tif").write_bytes(lzw_tiff(pixels, photometric="rgb"))
+    script = """
+import sys
+from pathlib import Path
+from inpaintcli import photo
+
+folder = Path(sys.argv[1])
+try:
+    for name in ("8.tif", "16.tif"):
+        photo.write(photo.read(folder / name), folder / f"{name}.png")
+except Exception as error:
+    (folder / "error").write_text(str(error))
+"""
+    redirections = " ".join(f"{descriptor}>&-" for descriptor in closed)
+    subprocess.run(
+        ["sh", "-c", f'exec "$@" {redirections}', "sh", sys.executable, "-c", script, tmp_path],
+        cwd=Path(__file__).parents[1],
+        check=True,
+    )
+    assert not (tmp_path / "error").exists(), (tmp_path / "error").read_text()
+    np.testing.assert_array_equal(photo.read(tmp_path / "16.tif.png").pixels, pixels)
+
+
 def test_a_damaged_png_is_noticed() -> None:
     for name in (".png", "16.png"):
         data = bytearray(samples()[name])
@@ -649,6 +771,12 @@ def test_formats_that_cannot_hold_the_photo() -> None:
         said = refusal("x.tif", photo.encode, picture, suffix, "x.tif")
         assert expected in said
         assert "PNG" in said or ".png" in said
+        # Known beforehand, in the same words.
+        path = Path(f"no/such/scan{suffix}")
+        assert refusal(path, photo.check_fits, picture, path) == said
+    assert "no suffix" in refusal("scan", photo.check_fits, rgba, Path("scan"))
+    for suffix, (dtypes, channels) in HOLDS.items():
+        photo.check_fits(Photo(noise(4, 4, channels[0], dtypes[-1])), Path(f"x{suffix}"))
 
 
 @pytest.mark.parametrize("failure", [OSError(errno.ENOSPC, "No space left"), KeyboardInterrupt()])
@@ -690,6 +818,71 @@ def test_permissions_follow_the_umask(umask: int, tmp_path: Path) -> None:
     assert (tmp_path / "x.png").stat().st_mode & 0o777 == 0o666 & ~umask
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no modes")
+@pytest.mark.parametrize("mode", [0o600, 0o640, 0o666, 0o444])
+def test_the_mode_of_an_older_file_stays(
+    mode: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "x.png"
+    path.write_bytes(b"older")
+    path.chmod(mode)
+    fsync = os.fsync
+
+    def check(descriptor: int) -> None:
+        assert os.fstat(descriptor).st_mode & 0o777 == mode
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", check)
+    photo.write(Photo(noise(4, 4, 3)), path)
+    assert path.stat().st_mode & 0o777 == mode
+    assert path.read_bytes() != b"older"
+
+
+def link(path: Path, target: Path | str) -> Path:
+    try:
+        path.symlink_to(target)
+    except OSError:
+        pytest.skip("links cannot be made here")
+    return path
+
+
+def test_links_stay_links(tmp_path: Path) -> None:
+    target = tmp_path / "archive" / "there.png"
+    target.parent.mkdir()
+    inner = link(tmp_path / "inner.png", Path("archive") / "there.png")
+    outer = link(tmp_path / "outer.png", "inner.png")
+    for seed in range(2):  # The file that the link points to is new, then old.
+        picture = Photo(noise(4, 4, 3, seed=seed))
+        photo.write(picture, outer)
+        np.testing.assert_array_equal(photo.read(target).pixels, picture.pixels)
+        assert [path.is_symlink() for path in (outer, inner, target)] == [True, True, False]
+        assert list(target.parent.iterdir()) == [target]
+    loop = link(tmp_path / "loop.png", "loop.png")
+    refusal(loop, photo.write, picture, loop)
+    assert loop.is_symlink()
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
+def test_a_pipe_is_not_replaced(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe.png"
+    os.mkfifo(pipe)
+    assert "not a regular file" in refusal(pipe, photo.write, Photo(noise(4, 4, 3)), pipe)
+    assert pipe.is_fifo()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows counts otherwise")
+def test_the_longest_names(tmp_path: Path) -> None:
+    picture = Photo(noise(4, 4, 3))
+    for name in ("n" * 251 + ".png", "ü" * 125 + "n.png"):
+        assert len(os.fsencode(name)) == 255
+        for _ in range(2):
+            photo.write(picture, tmp_path / name)
+            np.testing.assert_array_equal(photo.read(tmp_path / name).pixels, picture.pixels)
+    longer = tmp_path / ("n" * 252 + ".png")
+    assert "too long" in refusal(longer, photo.write, picture, longer)
+    assert len(list(tmp_path.iterdir())) == 2
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has names that are no text")
 def test_odd_names(tmp_path: Path) -> None:
     picture = Photo(noise(4, 4, 3))
@@ -705,3 +898,51 @@ def test_read_pixels_are_guarded() -> None:
         with pytest.raises(ValueError, match="read-only"):
             read.pixels[0, 0, 0] = 1
         photo.encode(replace(read), ".png", "x")
+
+
+# ---- Silence -------------------------------------------------------------------------------------
+
+
+def test_silence_ends(capfd: pytest.CaptureFixture[str]) -> None:
+    def say(what: bytes) -> None:
+        os.write(1, what)
+        os.write(2, what)
+
+    def interrupted() -> None:
+        with silence():
+            say(b"a")
+            with silence(2):
+                say(b"b")
+            say(b"c")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    say(b"d")
+    with silence(2):
+        say(b"e")
+    assert capfd.readouterr() == ("de", "d")
+
+
+def test_silence_without_streams(monkeypatch: pytest.MonkeyPatch) -> None:
+    closed = io.StringIO()
+    closed.close()
+    for streams in ((None, closed), (closed, None)):
+        monkeypatch.setattr(sys, "stdout", streams[0])
+        monkeypatch.setattr(sys, "stderr", streams[1])
+        with silence():
+            pass
+
+
+def test_silence_in_many_threads() -> None:
+    def whereto() -> list[tuple[int, int]]:
+        return [(s.st_dev, s.st_ino) for s in map(os.fstat, (1, 2))]
+
+    def work(number: int) -> None:
+        with silence(*((2,) if number % 2 else ())):
+            time.sleep(0.0001)
+
+    before = whereto()
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(work, range(200)))
+    assert whereto() == before

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import onnx
 
+from inpaintcli.files import write_whole
 from inpaintcli.inpainters.registry import NETWORKS, WEIGHTS
-from training.files import write_whole
 
 HEAD = """# Cards of the shipped weights
 

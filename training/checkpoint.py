@@ -31,6 +31,9 @@ class Checkpoint:
     step: int = 0
     seconds: float = 0.0
     best: float = float("-inf")
+    #: The smoothed loss, and how many pictures the run is trained on.
+    running: float = 0.0
+    pictures: int = 0
     weights: dict[str, Tensor] = field(default_factory=dict)
     averaged: dict[str, Tensor] = field(default_factory=dict)
     optimizer: dict[str, Any] = field(default_factory=dict)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 import sys
-from pathlib import Path
 
 
 def shell_command(module: str) -> str:
     """`python -m MODULE ...` with paths shortened to their names: what it is in gets published."""
-    words = [Path(word).name if "/" in word else word for word in sys.argv[1:]]
-    return " ".join([f"python -m {module}", *words])
+    words = [re.sub(r"^(--[\w-]+=)?(?:.*/)(?=[^/])", r"\1", word) for word in sys.argv[1:]]
+    return shlex.join(["python", "-m", module, *words])

@@ -23,6 +23,14 @@ class Network:
     depths: tuple[int, ...] = (2, 2, 2)
     stem: int = 16
 
+    def __post_init__(self) -> None:
+        """Raise ConfigError for sizes of which no network can be built."""
+        _check_whole(self.widths, "widths")
+        _check_whole(self.depths, "depths")
+        _check_whole((self.stem,), "stem")
+        if len(self.widths) != len(self.depths):
+            raise ConfigError(f"{len(self.widths)} widths and {len(self.depths)} depths: as many")
+
 
 @dataclass(frozen=True)
 class Damage:
@@ -37,6 +45,16 @@ class Damage:
     wide_share: float = 0.0
     wide_count: tuple[int, int] = (1, 4)
     wide_thickness: tuple[int, int] = (3, 6)
+
+    def __post_init__(self) -> None:
+        """Raise ConfigError for ranges that are none."""
+        for name in ("count", "thickness", "wide_count", "wide_thickness"):
+            bounds = getattr(self, name)
+            _check_whole(bounds, name)
+            if len(bounds) != 2 or bounds[0] > bounds[1]:
+                raise ConfigError(f"{name} {list(bounds)}: give the smaller and the larger number")
+        if not 0 <= self.wide_share <= 1:
+            raise ConfigError(f"wide_share {self.wide_share}: give a share from 0 to 1")
 
 
 @dataclass(frozen=True)
@@ -56,6 +74,15 @@ class Config:
     #: Weight of the squared error beside the absolute error.
     square_weight: float = 5.0
     ema_decay: float = 0.999
+
+    def __post_init__(self) -> None:
+        """Raise ConfigError for numbers with which no run can be made."""
+        for name in ("patch", "batch", "epochs", "warmup_steps"):
+            _check_whole((getattr(self, name),), name)
+        for name in ("learning_rate", "weight_decay", "known_weight", "square_weight", "ema_decay"):
+            value = getattr(self, name)
+            if not isinstance(value, int | float) or value < 0:
+                raise ConfigError(f"{name} = {value!r}: give a number from 0 on")
 
     def to_dict(self) -> dict[str, Any]:
         """Plain numbers and lists, as checkpoints and cards keep them."""
@@ -83,11 +110,22 @@ def load(path: Path) -> Config:
         raise ConfigError(f"{path}: {error}") from None
 
 
+def _check_whole(values: Any, name: str) -> None:
+    """Raise ConfigError unless all values are whole numbers above 0."""
+    if not isinstance(values, tuple) or not values:
+        raise ConfigError(f"{name}: give a list of whole numbers")
+    for value in values:
+        if not isinstance(value, int) or value < 1:
+            raise ConfigError(f"{name}: {value!r} is no whole number above 0")
+
+
 def _plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in value.items()}
     return list(value) if isinstance(value, tuple) else value
 
 
-def _made(kind: type[Part], values: dict[str, Any]) -> Part:
+def _made(kind: type[Part], values: Any) -> Part:
+    if not isinstance(values, dict):
+        raise ConfigError(f"[{kind.__name__.lower()}]: give a table of settings")
     return kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})

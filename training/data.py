@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import pickle
 import posixpath
+import re
 import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -83,7 +84,7 @@ def load(path: Path, split: Split = "train") -> Pictures:
             return _cifar({name: _read(path / name) for name in _batches(split)}, str(path))
         files = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES)
         named = {p.relative_to(path).as_posix(): p for p in files}
-        chosen = _of_split(list(named), split)
+        chosen = _of_split(list(named), split, path)
         return _decoded(((name, _read(named[name])) for name in chosen), path)
     if path.name == "cifar-10-python.tar.gz":
         _verify(_read(path), ARCHIVE_MD5, path)
@@ -95,7 +96,7 @@ def load(path: Path, split: Split = "train") -> Pictures:
         for name, data in _members(path)
         if PurePosixPath(name).suffix.lower() in SUFFIXES
     }
-    chosen = _of_split(sorted(members), split)
+    chosen = _of_split(sorted(members), split, path)
     return _decoded(((name, members[name]) for name in chosen), path)
 
 
@@ -135,11 +136,14 @@ def _members(path: Path) -> Iterator[tuple[str, bytes]]:
         raise DataError(f"{path}: not a readable tar archive ({reason})") from None
 
 
-def _of_split(names: list[str], split: Split) -> list[str]:
+def _of_split(names: list[str], split: Split, path: Path) -> list[str]:
     shared = posixpath.commonpath(names or [""])
     tops = [name.removeprefix(shared).lstrip("/").split("/")[0] for name in names]
     if {"train", "test"} <= set(tops):
         return [name for name, top in zip(names, tops, strict=True) if top == split]
+    only = {"train", "test"} & set(PurePosixPath(shared).parts)
+    if only and split not in only:
+        raise DataError(f"{path}: holds {only.pop()} pictures only, none to {split} on")
     return names
 
 
@@ -164,12 +168,16 @@ def parse_batch(data: bytes) -> list[Picture]:
 
 def _decoded(files: Iterator[tuple[str, bytes]], path: Path) -> Pictures:
     items = []
+    jpeg = False
     for name, data in files:
+        jpeg = jpeg or PurePosixPath(name).suffix.lower() in (".jpg", ".jpeg")
         decoded = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
         if decoded is None:
             raise DataError(f"{path}: {name} is not a readable picture")
         items.append(np.asarray(cv2.cvtColor(decoded, cv2.COLOR_BGR2RGB), np.uint8))
     if not items:
         raise DataError(f"{path}: holds no pictures")
-    known = path.name.startswith("cifar10")
-    return Pictures(items, f"CIFAR-10 as JPEG copies ({path.name})" if known else path.name)
+    if not re.match(r"cifar-?10(?!0)", path.name, re.IGNORECASE):
+        return Pictures(items, path.name)
+    copies = " as JPEG copies" if jpeg else ""
+    return Pictures(items, f"CIFAR-10{copies} ({path.name})")

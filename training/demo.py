@@ -16,8 +16,8 @@ import numpy as np
 from inpaintcli import mask as masks
 from inpaintcli import photo, restore
 from inpaintcli.damage import Kind, damage
+from inpaintcli.files import write_whole
 from inpaintcli.photo import Photo
-from training.files import write_whole
 from training.grids import grid, png
 
 ASSETS = Path(__file__).parent.parent / "assets"

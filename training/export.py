@@ -21,12 +21,12 @@ import typer
 from rich.console import Console
 from torch import Tensor, nn
 
+from inpaintcli.files import write_whole
 from inpaintcli.runtime import Session
 from training.checkpoint import Checkpoint, CheckpointError
-from training.files import write_whole
-from training.networks import MULTIPLE, build
+from training.networks import build, multiple_of
 
-#: ONNX Runtime 1.17, the oldest that we support, runs opsets up to 20 and IR versions up to 9.
+#: ONNX Runtime 1.19, the oldest that we support, runs opsets up to 21 and IR versions up to 10.
 #: Nothing in the networks needs more than opset 17 and the IR version that came with it.
 OPSET = 17
 IR_VERSION = 8
@@ -34,7 +34,7 @@ IR_VERSION = 8
 #: The largest difference between PyTorch and ONNX Runtime, of intensities in [0, 1].
 TOLERANCE = 1e-4
 #: (N, h, w) of the pictures on which the two are compared.
-SIZES = ((1, 32, 32), (3, 40, 64), (1, 96, 128))
+SIZES = ((1, 32, 32), (3, 48, 64), (1, 96, 128))
 
 VERSION = "1"
 LICENCE = "MIT"
@@ -128,7 +128,7 @@ def to_onnx(network: nn.Module) -> onnx.ModelProto:
     the newer one needs onnxscript and writes opset 18 first.
     """
     free = {0: "N", 2: "h", 3: "w"}
-    image = torch.zeros(2, 3, 4 * MULTIPLE, 5 * MULTIPLE)
+    image = torch.zeros(2, 3, 64, 128)
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         file = Path(folder) / "network.onnx"
@@ -217,7 +217,7 @@ def card(
         "summary": SUMMARIES[state.name],
         "tile": str(TILE),
         "overlap": str(OVERLAP),
-        "multiple": str(MULTIPLE),
+        "multiple": str(multiple_of(state.config.network)),
         "reach": str(REACH),
         "trained_on": state.origin,
         "data_licence": data_licence,

@@ -10,7 +10,7 @@ every width, every skip connection and every block; what differs is the convolut
 
 Shapes everywhere: pictures float (N, 3, h, w) in [0, 1], masks float (N, 1, h, w) with 1 = damaged
 at the networks' doors; inside, validity maps float (N, 1, h, w) with 1 = known, as in the paper.
-h and w must be multiples of `MULTIPLE`.
+h and w must be multiples of `multiple_of(sizes)`, 8 for three levels.
 """
 
 from __future__ import annotations
@@ -24,8 +24,10 @@ from torch.nn import functional as F
 
 from training.config import Network
 
-#: Every level of the U halves the picture, so its sides must be divisible by 2 ** levels.
-MULTIPLE = 8
+
+def multiple_of(sizes: Network) -> int:
+    """What h and w must be multiples of: every level of the U halves the picture."""
+    return int(2 ** len(sizes.widths))
 
 
 @dataclass(frozen=True)

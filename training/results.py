@@ -32,12 +32,12 @@ from rich.table import Table
 from inpaintcli import metrics
 from inpaintcli.damage import draw_lines
 from inpaintcli.errors import InpaintError, UsageError
+from inpaintcli.files import write_whole
 from inpaintcli.inpainters.base import Inpainter
 from inpaintcli.inpainters.registry import NETWORKS, WEIGHTS, load_model
 from training.command import shell_command
 from training.data import DataError, Pictures
 from training.data import load as load_pictures
-from training.files import write_whole
 from training.grids import grid, png
 
 Pixels = NDArray[np.uint8]

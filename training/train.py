@@ -36,7 +36,7 @@ from training.config import CONFIGS, Config, ConfigError, Damage
 from training.config import load as load_config
 from training.data import DataError, Pictures
 from training.data import load as load_pictures
-from training.networks import MULTIPLE, NETWORKS, build
+from training.networks import NETWORKS, build, multiple_of
 
 Method = StrEnum("Method", {name: name for name in NETWORKS})  # type: ignore[misc]
 Array = NDArray[np.uint8]
@@ -77,8 +77,10 @@ def main(
     try:
         settings = load_config(config or CONFIGS / f"{method.value}.toml")
         settings = replace(settings, epochs=epochs or settings.epochs)
-        if settings.patch % MULTIPLE:
-            raise ConfigError(f"patch {settings.patch}: give a multiple of {MULTIPLE}")
+        if settings.patch % multiple_of(settings.network):
+            raise ConfigError(
+                f"patch {settings.patch}: give a multiple of {multiple_of(settings.network)}"
+            )
         pictures = load_pictures(data).at_least(settings.patch)
         if limit:
             pictures = spread(pictures, limit)
@@ -94,6 +96,12 @@ def main(
             state.command = f"{earlier.command} && {state.command}"
         if resume:
             state = Checkpoint.load(out / "last.pt")
+            same_data = (state.origin, state.pictures or len(train)) == (train.origin, len(train))
+            if not same_data:
+                raise CheckpointError(
+                    f"{out / 'last.pt'}: was trained on {state.pictures} pictures "
+                    f"from {state.origin}: give the same --data and --limit"
+                )
             if (state.name, state.config, state.seed) != (method.value, settings, seed):
                 raise CheckpointError(
                     f"{out / 'last.pt'}: holds another run ({state.name}, seed {state.seed}, "
@@ -112,8 +120,12 @@ def main(
         raise typer.Exit(2) from None
     if threads:
         torch.set_num_threads(threads)
-    fit(state, train, spread(held_out, VALIDATION_PICTURES), where, out, console,
-        validate_every, minutes)  # fmt: skip
+    try:
+        fit(state, train, spread(held_out, VALIDATION_PICTURES), where, out, console,
+            validate_every, minutes)  # fmt: skip
+    except FloatingPointError as error:
+        console.print(f"Error: {error}: lower learning_rate in the config", style="red")
+        raise typer.Exit(1) from None
 
 
 def fit(
@@ -152,7 +164,7 @@ def fit(
         markup=False,
     )
 
-    def validate(loss: float) -> None:
+    def validate(loss: float, scheduled: bool = True) -> None:
         psnr = hole_psnr(build_like(network, averaged, state), validation, device)
         epoch = state.step / per_epoch
         state.history.append(
@@ -166,8 +178,10 @@ def fit(
         state.weights = network.state_dict()
         state.averaged = averaged
         state.optimizer = optimizer.state_dict()
-        better = psnr > state.best
-        state.best = max(psnr, state.best)
+        # A stop validates too, but must not change what the run would call its best.
+        better = scheduled and psnr > state.best
+        state.best = psnr if better else state.best
+        state.running = loss
         state.save(out / "last.pt")
         if better:
             state.save(out / "best.pt")
@@ -180,7 +194,8 @@ def fit(
         stopping = True
         signal.signal(signal.SIGINT, interrupt)
 
-    running = 0.0
+    running = state.running
+    state.pictures = len(train)
     started = time.monotonic() - state.seconds
     stop_at = math.inf if minutes is None else state.seconds + minutes * 60
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
@@ -217,6 +232,8 @@ def fit(
                     torch._foreach_lerp_(list(averaged.values()), current, 1 - decay)
                 state.seconds = time.monotonic() - started
                 value = float(loss.detach())
+                if not math.isfinite(value):
+                    raise FloatingPointError(f"the loss is {value} at step {state.step}")
                 running = value if not running else 0.98 * running + 0.02 * value
                 progress.update(task, completed=state.step, loss=f"loss {running:.4f}")
                 if state.step % validate_every == 0 or state.step == total:
@@ -226,7 +243,7 @@ def fit(
         if stopping:
             console.print("interrupted: --resume goes on from here")
         if not state.history or state.history[-1]["step"] != state.step:
-            validate(running)
+            validate(running, scheduled=False)
 
 
 def batch(

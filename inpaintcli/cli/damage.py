@@ -15,7 +15,7 @@ from inpaintcli.cli import options
 from inpaintcli.cli.progress import Bars
 from inpaintcli.damage import Kind, check_recipe
 from inpaintcli.damage import damage as damage_pixels
-from inpaintcli.errors import ExitCode, InpaintError
+from inpaintcli.errors import ExitCode, reason
 from inpaintcli.pairing import Found, check_outputs, find
 
 
@@ -75,7 +75,7 @@ def damage(
     `inpaint restore trial/damaged --mask trial/masks --reference photos -o trial/restored`
     """
     check_recipe(count, thickness, coverage)
-    found = find(photos, recursive=True, apart=[out])
+    found = find(photos, apart=[out])
     rows = [
         Row(one.path, _place(out / "damaged", one), _place(out / "masks", one)) for one in found
     ]
@@ -97,13 +97,14 @@ def damage(
                 masks.write(mask, row.mask)
                 photo.write(replace(source, pixels=pixels), row.damaged_photo)
                 done.append(Row(row.photo, row.damaged_photo, row.mask, float(mask.mean())))
-            except InpaintError as error:
-                bars.say(f"inpaint: {error}")
-                done.append(Row(row.photo, row.damaged_photo, row.mask, error=str(error)))
+            except Exception as error:
+                why = reason(one.path, error)
+                bars.say(f"inpaint: {why}")
+                done.append(Row(row.photo, row.damaged_photo, row.mask, error=why))
             bars.photo_done()
-    if json:
-        report.print_json(row.to_dict() for row in done)
-    elif not quiet:
+            if json:
+                report.print_json(done[-1].to_dict())
+    if not json and not quiet:
         table = report.plain_table(["photo", "damaged photo", "mask"], ["damaged"])
         for row in done:
             paths = ("failed", "") if row.error else (row.damaged_photo, row.mask)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -59,10 +61,9 @@ def run(arguments: list[str] | None = None) -> int:
         return _told(str(error), error.exit_code)
     except (KeyboardInterrupt, Abort):
         return _told("interrupted", ExitCode.INTERRUPTED)
-    except BrokenPipeError:
-        # Whoever reads our output has enough; the interpreter must not complain at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return ExitCode.DONE
+    except OSError as error:
+        name = f"{os.fsdecode(error.filename)}: " if error.filename else ""
+        return _told(f"{name}{(error.strerror or str(error)).lower()}", ExitCode.USAGE)
     except TyperException as error:
         text = error.format_message()
         if text:
@@ -77,4 +78,12 @@ def _told(text: str, code: ExitCode) -> int:
 
 def main() -> None:
     """Entry point of the `inpaint` script and of `python -m inpaintcli`."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            # Whoever closed it wants to hear nothing.
+            setattr(sys, name, Path(os.devnull).open("w"))
+        elif isinstance(stream, io.TextIOWrapper):
+            # A name that the terminal's encoding lacks must not end a run.
+            stream.reconfigure(errors="backslashreplace")
     sys.exit(run())

@@ -18,7 +18,8 @@ def models(json: options.Json = False) -> int:
     An ONNX file of your own works by its path: `inpaint restore --model FILE.onnx`.
     """
     if json:
-        report.print_json({**asdict(card), "default": card.name == DEFAULT} for card in cards())
+        for card in cards():
+            report.print_json({**asdict(card), "default": card.name == DEFAULT})
         return 0
     table = report.plain_table(
         ["name", "method", "tile", "size", "hole PSNR dB", "trained on", "licence of the data"], []

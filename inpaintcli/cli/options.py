@@ -18,7 +18,7 @@ Quiet = Annotated[
 ]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace results that exist already.")]
 Recursive = Annotated[
-    bool, typer.Option("--recursive", "-r", help="Take folders with all folders below them.")
+    bool, typer.Option("--recursive", "-r", help="Take all photos in folders below too.")
 ]
 InvertMask = Annotated[bool, typer.Option("--invert-mask", help="Black marks damage, not white.")]
 FitMask = Annotated[

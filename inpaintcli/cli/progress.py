@@ -55,4 +55,4 @@ class Bars:
 
     def say(self, text: str) -> None:
         """Print one line to stderr, above the bars."""
-        self.stderr.print(shown(text), markup=False)
+        self.stderr.print(shown(text), markup=False, emoji=False)

@@ -12,11 +12,11 @@ from rich.text import Text
 from inpaintcli import batch, metrics, report
 from inpaintcli.cli import options
 from inpaintcli.cli.progress import Bars
-from inpaintcli.errors import ExitCode, ModelError, UsageError
+from inpaintcli.errors import ExitCode, UsageError
 from inpaintcli.filling import Progress
 from inpaintcli.inpainters.registry import DEFAULT, load_model
-from inpaintcli.pairing import find
-from inpaintcli.restore import tile_of
+from inpaintcli.pairing import find, names_file
+from inpaintcli.restore import tiles_of
 
 
 def restore(
@@ -66,7 +66,8 @@ def restore(
 
     Without `-o` the result lies beside the photo as NAME-restored.SUFFIX. Masks and references in
     a folder are paired with photos by relative name without suffix. A mask is white where the
-    photo is damaged; in a mask with transparency, whatever is painted is damaged.
+    photo is damaged; in a mask with transparency, whatever is painted is damaged. Of the folders
+    below a DIR only photos that have a mask of their own are taken, all of them with --recursive.
 
     Example: `inpaint restore print.jpg --mask print-mask.png`
     """
@@ -75,26 +76,45 @@ def restore(
     if in_place and out:
         raise UsageError("--in-place and -o exclude each other: give one of them")
     apart = [path for path in (mask, reference, out) if path]
-    found = find(photos, recursive=recursive, apart=apart)
-    if out and len(photos) == 1 and photos[0].is_dir() and out.is_file():
-        raise UsageError(f"{out}: is a file; the results of a folder need a folder")
+    found = find(photos, apart=apart)
+    left_out = [] if recursive else batch.left_below(found, mask)
+    if len(left_out) == len(found):
+        raise UsageError(f"{photos[0]}: has photos in folders below only: --recursive takes them")
     plan = batch.plan(
-        found, mask, out=out, reference=reference, in_place=in_place, overwrite=overwrite
+        [one for one in found if one not in left_out],
+        mask,
+        out=out,
+        out_is_file=bool(out and names_file(out, photos)),
+        reference=reference,
+        in_place=in_place,
+        overwrite=overwrite,
     )
     inpainter = load_model(model, device=device, threads=threads)
-    tile_of(inpainter.card, tile, overlap)
-    outcomes = list(plan.failures)
+    tiles_of(inpainter.card, tile, overlap, batch_size)
+    outcomes: list[batch.Outcome] = []
     with Bars(len(plan.jobs), quiet=quiet) as bars:
-        for failure in plan.failures:
-            bars.say(f"inpaint: {failure.error}")
+        if left_out and not quiet:
+            bars.say(f"{len(left_out)} photos in folders below left out: --recursive takes them")
 
         def on_start(job: batch.Job) -> Progress:
             bars.photo(job.photo)
             return bars.tiles
 
+        def tell(outcome: batch.Outcome) -> None:
+            outcomes.append(outcome)
+            if outcome.error:
+                bars.say(f"inpaint: {outcome.error}")
+            elif outcome.note and not quiet:
+                bars.say(f"{outcome.photo}: {outcome.note}")
+            if json:
+                report.print_json(outcome.to_dict())
+
+        for failure in plan.failures:
+            tell(failure)
         try:
             if dry_run:
-                outcomes += [batch.planned(job) for job in plan.jobs]
+                for job in plan.jobs:
+                    tell(batch.planned(job))
                 plan.jobs.clear()
             for outcome in batch.run(
                 plan.jobs,
@@ -103,31 +123,19 @@ def restore(
                 batch.RestoreOptions(tile, overlap, batch_size),
                 on_start,
             ):
-                outcomes.append(outcome)
                 bars.photo_done()
-                if outcome.error:
-                    bars.say(f"inpaint: {outcome.error}")
-                elif outcome.note and not quiet:
-                    bars.say(f"{outcome.photo}: {outcome.note}")
-        except (KeyboardInterrupt, ModelError) as stop:
-            # What was done until here is told all the same.
+                tell(outcome)
+        except KeyboardInterrupt:
+            done = sum(outcome.status != "failed" for outcome in outcomes)
             left = len(plan.jobs) + len(plan.failures) - len(outcomes)
-            if outcomes:
-                _print(outcomes, json=json, quiet=quiet)
-            if isinstance(stop, ModelError):
-                raise
-            bars.say(f"inpaint: interrupted: {len(outcomes)} done, {left} left")
+            bars.say(f"inpaint: interrupted: {done} done, {left} not begun or not finished")
             return ExitCode.INTERRUPTED
-    _print(outcomes, json=json, quiet=quiet)
+        finally:
+            # What was done is told, whatever ended the run.
+            if outcomes and not json and not quiet:
+                report.print_table(_table(outcomes))
     failed = any(outcome.status == "failed" for outcome in outcomes)
     return ExitCode.PHOTO_FAILED if failed else ExitCode.DONE
-
-
-def _print(outcomes: list[batch.Outcome], *, json: bool, quiet: bool) -> None:
-    if json:
-        report.print_json(outcome.to_dict() for outcome in outcomes)
-    elif not quiet:
-        report.print_table(_table(outcomes))
 
 
 def _table(outcomes: list[batch.Outcome]) -> Table:

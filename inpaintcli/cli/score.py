@@ -10,11 +10,12 @@ import typer
 
 from inpaintcli import mask as masks
 from inpaintcli import photo, report
+from inpaintcli.arrays import size
 from inpaintcli.cli import options
-from inpaintcli.errors import ExitCode, InpaintError, PhotoError, UsageError
-from inpaintcli.metrics import Scores, size
+from inpaintcli.errors import ExitCode, PhotoError, UsageError, reason
+from inpaintcli.metrics import Scores
 from inpaintcli.metrics import score as score_pixels
-from inpaintcli.pairing import Found, Partners, find
+from inpaintcli.pairing import Found, Partners, find_results
 
 
 def score(
@@ -31,11 +32,12 @@ def score(
     """Score restored photos against undamaged ones: Dice, PSNR and SSIM.
 
     Dice is 2·Σxy / (Σx² + Σy²) over intensities in [0, 1]: 1 for equal pictures only. Files in
-    folders are paired by relative name without suffix.
+    folders are paired by relative name without suffix; where NAME-restored lies beside NAME it is
+    the one that is scored.
 
     Example: `inpaint score restored.png original.png --mask mask.png`
     """
-    found = find([restored], recursive=True)
+    found = find_results(restored)
     if restored.is_dir() and not reference.is_dir():
         raise UsageError(f"{reference}: is no folder, and {restored} is one: give two of a kind")
     references = Partners(reference, "reference")
@@ -45,18 +47,17 @@ def score(
     for one in found:
         try:
             scores = _scores(one, references, mask_files, invert_mask, fit_mask)
-        except InpaintError as error:
+        except Exception as error:
             failed = True
-            print(f"inpaint: {report.shown(str(error))}", file=sys.stderr)
+            why = reason(one.path, error)
+            print(f"inpaint: {report.shown(why)}", file=sys.stderr)
             if json:
-                report.print_json(
-                    [{"photo": str(one.path), "status": "failed", "error": str(error)}]
-                )
+                report.print_json({"photo": str(one.path), "status": "failed", "error": why})
         else:
             rows.append((one.path, scores))
             if json:
                 report.print_json(
-                    [{"photo": str(one.path), "status": "scored", "scores": scores.to_dict()}]
+                    {"photo": str(one.path), "status": "scored", "scores": scores.to_dict()}
                 )
     if rows and not json:
         report.print_table(report.score_table(rows))

@@ -14,7 +14,7 @@ from inpaintcli.errors import ModelError
 from inpaintcli.inpainters.base import Card
 from inpaintcli.runtime import Session
 
-#: What a model file must look like; `N`, `h` and `w` may be free or fixed.
+#: What a model file must look like. N may be free or 1; h and w free, or one fixed side.
 SIGNATURE = "inputs image float Nx3xhxw and mask float Nx1xhxw, output restored float Nx3xhxw"
 DEFAULT_TILE = 256
 
@@ -26,6 +26,7 @@ class OnnxInpainter:
         """Load a model file; raises ModelError where it is none or has another signature."""
         self.session = Session(path, device, threads)
         self._check_signature()
+        self._one_by_one = any(tensor.shape[0] == 1 for tensor in self.session.inputs)
         self._card = card_of(self.session.metadata, path, self._fixed_side())
 
     @property
@@ -40,6 +41,9 @@ class OnnxInpainter:
 
     def __call__(self, images: Floats, masks: Floats) -> Floats:
         """See `Inpainter`; raises ModelError where the model returns something unusable."""
+        if self._one_by_one and len(images) > 1:
+            return np.concatenate([self(images[i : i + 1], masks[i : i + 1])
+                                   for i in range(len(images))])  # fmt: skip
         feeds: dict[str, NDArray[Any]] = {"image": images, "mask": masks}
         restored = np.asarray(self.session.run(feeds)[0])
         if restored.shape != images.shape:
@@ -64,6 +68,10 @@ class OnnxInpainter:
                 and tensor.type == "tensor(float)"
                 and len(tensor.shape) == 4
                 and tensor.shape[1] in (channels, None)
+                and (
+                    group is outputs or tensor.shape[0] == 1 or not isinstance(tensor.shape[0], int)
+                )
+                and len({size for size in tensor.shape[2:] if isinstance(size, int)}) <= 1
             )
         if not fits:
             found_in = ", ".join(map(str, self.session.inputs)) or "none"
@@ -84,24 +92,35 @@ class OnnxInpainter:
 
 def card_of(metadata: dict[str, str], path: Path, fixed_side: int | None = None) -> Card:
     """The card that a model file's metadata holds; raises ModelError where it is broken."""
+
+    def number(name: str, default: int, least: int) -> int:
+        value = int(metadata.get(name) or default)
+        if value < least:
+            raise ValueError(f"{name} {value} is less than {least}")
+        return value
+
     try:
-        tile = fixed_side or int(metadata.get("tile", DEFAULT_TILE))
+        multiple = fixed_side or number("multiple", 1, 1)
+        tile = fixed_side or number("tile", -(-DEFAULT_TILE // multiple) * multiple, 8)
+        if tile % multiple:
+            raise ValueError(f"tile {tile} is no multiple of {multiple}")
+        scores = {k: float(v) for k, v in json.loads(metadata.get("scores", "{}")).items()}
         return Card(
             name=metadata.get("name", path.stem),
             summary=metadata.get("summary", ""),
             tile=tile,
-            overlap=min(int(metadata.get("overlap", tile // 4)), tile - 1),
-            multiple=fixed_side or int(metadata.get("multiple", 1)),
-            reach=int(metadata["reach"]) if metadata.get("reach") else None,
+            overlap=min(number("overlap", tile // 4, 0), tile - 1),
+            multiple=multiple,
+            reach=number("reach", 0, 1) if metadata.get("reach") else None,
             trained_on=metadata.get("trained_on", ""),
             data_licence=metadata.get("data_licence", ""),
             licence=metadata.get("licence", ""),
             version=metadata.get("version", ""),
-            scores={k: float(v) for k, v in json.loads(metadata.get("scores", "{}")).items()},
+            scores=scores,
             size=path.stat().st_size,
         )
-    except (ValueError, AttributeError, OSError) as error:
-        raise ModelError(f"{path}: its card cannot be read ({error}): export it again") from None
+    except (ValueError, TypeError, AttributeError, OSError) as error:
+        raise ModelError(f"{path}: its card cannot be used ({error}): export it again") from None
 
 
 def _sizes(shape: tuple[int, ...]) -> str:

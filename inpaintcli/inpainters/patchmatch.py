@@ -33,7 +33,10 @@ class PatchMatchInpainter:
         import patchmatch
 
         if not patchmatch.patchmatch_available:
-            raise ModelError("patchmatch: its native library does not load on this machine")
+            raise ModelError(
+                "patchmatch: the library of pypatchmatch does not load on this machine: "
+                "install it anew, or choose another --model"
+            )
         restored = np.empty_like(images)
         for index, (image, mask) in enumerate(zip(images, masks, strict=True)):
             pixels = np.ascontiguousarray(np.rint(image.transpose(1, 2, 0) * 255).astype(np.uint8))

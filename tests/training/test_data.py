@@ -77,8 +77,31 @@ def test_tar_of_class_folders(
     path = tar_of(tmp_path / f"cifar10.{suffix}", named, mode)
     train, test = load(path), load(path, "test")
     assert (len(train), len(test)) == (4, 2)
-    assert train.items[0].tolist() == synthetic(6)[0].tolist() or prefix
-    assert train.origin == f"CIFAR-10 as JPEG copies (cifar10.{suffix})"
+    assert train.items[0].tolist() == synthetic(6)[0].tolist()
+    assert train.origin == f"CIFAR-10 (cifar10.{suffix})"
+
+
+@pytest.mark.parametrize(
+    ("name", "suffix", "origin"),
+    [
+        ("cifar10.tar", "jpg", "CIFAR-10 as JPEG copies (cifar10.tar)"),
+        ("cifar-10.tar", "png", "CIFAR-10 (cifar-10.tar)"),
+        ("cifar100.tar", "jpg", "cifar100.tar"),
+        ("photos.tar", "jpg", "photos.tar"),
+    ],
+)
+def test_origin_tells_what_the_pictures_are(
+    tmp_path: Path, name: str, suffix: str, origin: str
+) -> None:
+    path = tar_of(tmp_path / name, {f"a/x.{suffix}": encoded(synthetic(1)[0])})
+    assert load(path).origin == origin
+
+
+def test_a_split_that_is_not_there_is_no_other_split(tmp_path: Path) -> None:
+    folder = class_folders(tmp_path / "set", synthetic(4), "train")
+    assert len(load(folder)) == 4
+    with pytest.raises(DataError, match="holds train pictures only"):
+        load(folder, "test")
 
 
 def test_missing_path(tmp_path: Path) -> None:
