@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from inpaintcli.files import write_whole
 from training.config import Config
 
 FORMAT = 1
@@ -41,11 +43,11 @@ class Checkpoint:
     history: list[dict[str, float]] = field(default_factory=list)
 
     def save(self, path: Path) -> None:
-        """Write the whole file beside its place, then rename it."""
+        """Write the file, whole or not at all."""
         values = {**self.__dict__, "config": self.config.to_dict(), "format": FORMAT}
-        temporary = path.with_name(path.name + ".part")
-        torch.save(values, temporary)
-        temporary.replace(path)
+        data = io.BytesIO()
+        torch.save(values, data)
+        write_whole(path, data.getvalue())
 
     @staticmethod
     def load(path: Path) -> Checkpoint:

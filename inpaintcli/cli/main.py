@@ -82,7 +82,7 @@ def main() -> None:
         stream = getattr(sys, name)
         if stream is None:
             # Whoever closed it wants to hear nothing.
-            setattr(sys, name, Path(os.devnull).open("w"))
+            setattr(sys, name, Path(os.devnull).open("w"))  # noqa: SIM115
         elif isinstance(stream, io.TextIOWrapper):
             # A name that the terminal's encoding lacks must not end a run.
             stream.reconfigure(errors="backslashreplace")
