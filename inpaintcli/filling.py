@@ -111,8 +111,7 @@ class _Run:
         """How many tiles a level takes."""
         if self.tile is None:
             return 1
-        side, overlap = self._side(level)
-        return tiling.count(tiling.plan(level.rim, side, overlap))
+        return tiling.count(tiling.plan(level.rim, *self._grid(level)))
 
     def fill(self, level: Level) -> None:
         """Fill the rim of a level, in place."""
@@ -121,45 +120,38 @@ class _Run:
         else:
             self._tiles(level)
 
-    def _side(self, level: Level) -> tuple[int, int]:
-        """(tile, overlap): none larger than the photo, unless the model was made for larger."""
+    def _grid(self, level: Level) -> tuple[int, int, int]:
+        """(tile, overlap, margin) of a level: no tile is larger than it needs be for the photo,
+        unless the model was made for larger ones."""
         assert self.tile is not None
         card = self.inpainter.card
-        enough = max(card.tile or 0, _up_to(max(level.rim.shape), card.multiple))
-        side = min(self.tile, enough)
-        return side, min(self.overlap, side - 1)
+        enough = _up_to(max(level.rim.shape) + 2 * card.margin, card.multiple)
+        side = min(self.tile, max(card.tile or 0, enough))
+        return side, min(self.overlap, side - 1), min(card.margin, side // 4)
 
     def _tiles(self, level: Level) -> None:
-        height, width = level.rim.shape
-        side, overlap = self._side(level)
-        canvas, holes = tiling.padded(level.pixels, level.rim, side, side)
+        side, overlap, margin = self._grid(level)
         batch = self.batch_size or max(1, BATCH_PIXELS // (side * side))
-        blend = tiling.Blend(holes.shape[1], side, overlap)
+        blend = tiling.Blend(level.rim.shape[1], side, overlap, margin)
         # Filled pixels must not be read by the next row of tiles as if they were known, so the
         # mask stays as it is while the pixels change beneath it.
-        for row in tiling.plan(level.rim, side, overlap):
+        for row in tiling.plan(level.rim, side, overlap, margin):
             blend.start(row)
             for start in range(0, len(row.lefts), batch):
                 lefts = row.lefts[start : start + batch]
-                images, masks = tiling.gather(canvas, holes, row.top, lefts, side)
+                images, masks = tiling.gather(level.pixels, level.rim, row.top, lefts, side)
                 blend.add(lefts, self.inpainter(images, masks))
                 self._report(len(lefts))
             top, strip = blend.finish(row)
-            rows = np.s_[top : min(top + len(strip), height)]
-            rim = level.rim[rows]
-            _put(level.pixels[rows], rim, strip[: len(rim), :width])
+            rows = np.s_[top : top + len(strip)]
+            _put(level.pixels[rows], level.rim[rows], strip)
 
     def _whole(self, level: Level) -> None:
-        height, width = level.rim.shape
-        multiple = self.inpainter.card.multiple
-        canvas, holes = tiling.padded(
-            level.pixels, level.rim, _up_to(height, multiple), _up_to(width, multiple)
-        )
-        masks = holes[None, None].astype(np.float32)
-        images = canvas.transpose(2, 0, 1)[None] * np.float32(1 / np.iinfo(canvas.dtype).max)
+        masks = level.rim[None, None].astype(np.float32)
+        scale = np.float32(1 / np.iinfo(level.pixels.dtype).max)
+        images = level.pixels.transpose(2, 0, 1)[None] * scale
         images *= 1 - masks
-        restored = self.inpainter(images, masks)[0, :, :height, :width]
-        _put(level.pixels, level.rim, restored.transpose(1, 2, 0))
+        _put(level.pixels, level.rim, self.inpainter(images, masks)[0].transpose(1, 2, 0))
         self._report(1)
 
     def _report(self, tiles: int) -> None:

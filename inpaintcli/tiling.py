@@ -1,8 +1,9 @@
 """Where tiles lie, how they are cut out of a photo, and how their results blend. Pure NumPy.
 
-Tiles form a regular grid of squares that overlap their neighbours; the last tile of a row or
-column lies flush with the photo's edge. Only tiles that touch damage are cut out. Rows of tiles
-are worked off from top to bottom, so that no more than one row of float pixels is ever held.
+Tiles form a regular grid of squares that overlap their neighbours. It reaches `margin` pixels
+beyond the photo, where tiles see its mirror image: no damaged pixel then lies at the edge of what
+a network sees. Only tiles that touch damage are cut out. Rows of tiles are worked off from top to
+bottom, so that no more than one row of float pixels is ever held.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from inpaintcli.arrays import Floats, Mask, Pixels
 
@@ -26,28 +28,30 @@ class Row:
     lefts: tuple[int, ...]
 
 
-def starts(length: int, tile: int, overlap: int) -> list[int]:
-    """Offsets of tiles that cover `length` pixels; a single 0 where one tile covers all.
+def starts(length: int, tile: int, overlap: int, margin: int = 0) -> list[int]:
+    """Offsets of tiles that cover `length` pixels and `margin` before and behind them.
 
-    Neighbours overlap by `overlap` pixels (0 <= overlap < tile), the last two by at least that.
+    The first is -margin. Neighbours overlap by `overlap` pixels (0 <= overlap < tile), the last
+    two by at least that. Raises ValueError where overlap or margin (0 <= margin < tile) do not fit.
     """
-    if not 0 <= overlap < tile:
-        raise ValueError(f"an overlap of {overlap} does not fit tiles of {tile} px")
-    stride = tile - overlap
-    offsets = list(range(0, max(1, length - overlap), stride))
-    if length > tile:
-        offsets[-1] = length - tile
-    return sorted(set(offsets))
+    if not 0 <= overlap < tile or not 0 <= margin < tile:
+        raise ValueError(f"overlap {overlap} and margin {margin} do not fit tiles of {tile} px")
+    span = length + 2 * margin
+    offsets = list(range(0, max(1, span - overlap), tile - overlap))
+    if span > tile:
+        offsets[-1] = span - tile
+    return [offset - margin for offset in sorted(set(offsets))]
 
 
-def plan(mask: Mask, tile: int, overlap: int) -> list[Row]:
+def plan(mask: Mask, tile: int, overlap: int, margin: int = 0) -> list[Row]:
     """The tiles that touch damage in a bool (h, w) mask, row by row; rows without any left out."""
     height, width = mask.shape
-    lefts = np.asarray(starts(width, tile, overlap))
+    lefts = np.asarray(starts(width, tile, overlap, margin))
+    begins, ends = np.clip(lefts, 0, width), np.clip(lefts + tile, 0, width)
     found: list[tuple[int, tuple[int, ...]]] = []
-    for top in starts(height, tile, overlap):
-        damaged = np.concatenate([[0], np.cumsum(mask[top : top + tile].any(0))])
-        touched = damaged[np.minimum(lefts + tile, width)] > damaged[lefts]
+    for top in starts(height, tile, overlap, margin):
+        damaged = np.concatenate([[0], np.cumsum(mask[max(0, top) : top + tile].any(0))])
+        touched = damaged[ends] > damaged[begins]
         if touched.any():
             found.append((top, tuple(lefts[touched].tolist())))
     belows = [*(top for top, _ in found[1:]), height]
@@ -59,34 +63,32 @@ def count(rows: list[Row]) -> int:
     return sum(len(row.lefts) for row in rows)
 
 
-def padded(pixels: Pixels, mask: Mask, height: int, width: int) -> tuple[Pixels, Mask]:
-    """Photo and mask mirrored at the bottom and right to at least `height` x `width`.
-
-    A mirror image of damage is damage, so a tile that is larger than the photo sees a photo.
-    """
-    below = max(0, height - mask.shape[0])
-    right = max(0, width - mask.shape[1])
-    if not below and not right:
-        return pixels, mask
-    edges = ((0, below), (0, right))
-    canvas: Pixels = np.pad(pixels, (*edges, (0, 0)), mode="symmetric")
-    return canvas, np.pad(mask, edges, mode="symmetric")
-
-
 def gather(
     pixels: Pixels, mask: Mask, top: int, lefts: tuple[int, ...], tile: int
 ) -> tuple[Floats, Floats]:
     """Cut tiles out of (h, w, 3) pixels: images (N, 3, tile, tile) in [0, 1] whose damaged pixels
-    are 0, and masks (N, 1, tile, tile), 1 = damaged."""
+    are 0, and masks (N, 1, tile, tile), 1 = damaged.
+
+    Beyond the photo lies its mirror image, in which mirrored damage is damage.
+    """
     images = np.empty((len(lefts), 3, tile, tile), np.float32)
     masks = np.empty((len(lefts), 1, tile, tile), np.float32)
     scale = np.float32(1 / np.iinfo(pixels.dtype).max)
+    rows = _mirrored(top, tile, mask.shape[0])
     for index, left in enumerate(lefts):
-        window = np.s_[top : top + tile, left : left + tile]
-        masks[index, 0] = mask[window]
-        np.multiply(pixels[window].transpose(2, 0, 1), scale, out=images[index])
+        columns = _mirrored(left, tile, mask.shape[1])
+        masks[index, 0] = mask[rows][:, columns]
+        np.multiply(pixels[rows][:, columns].transpose(2, 0, 1), scale, out=images[index])
     images *= 1 - masks
     return images, masks
+
+
+def _mirrored(start: int, tile: int, length: int) -> slice | NDArray[np.intp]:
+    """What indexes `tile` pixels from `start` on an axis that is mirrored at both its ends."""
+    if start >= 0 and start + tile <= length:
+        return slice(start, start + tile)
+    places = np.arange(start, start + tile) % (2 * length)
+    return np.where(places < length, places, 2 * length - 1 - places)
 
 
 def window(tile: int, overlap: int) -> Floats:
@@ -108,12 +110,13 @@ class Blend:
     For every row of a plan call `start`, `add` once or more, and `finish`.
     """
 
-    def __init__(self, width: int, tile: int, overlap: int):
-        self.tile = tile
+    def __init__(self, width: int, tile: int, overlap: int, margin: int = 0):
+        self.tile, self.width, self.margin = tile, width, margin
         self.weights = window(tile, overlap)[..., None]
         self._top = 0
-        self._sums = np.zeros((tile, width, 3), np.float32)
-        self._total = np.zeros((tile, width, 1), np.float32)
+        across = max(tile, width + 2 * margin)
+        self._sums = np.zeros((tile, across, 3), np.float32)
+        self._total = np.zeros((tile, across, 1), np.float32)
 
     def start(self, row: Row) -> None:
         """Go on to a row; what lies between it and the last one has no damage."""
@@ -122,7 +125,7 @@ class Blend:
     def add(self, lefts: tuple[int, ...], restored: Floats) -> None:
         """Add (N, 3, tile, tile) results of tiles in this row that begin at `lefts`."""
         for left, picture in zip(lefts, restored, strict=True):
-            columns = np.s_[:, left : left + self.tile]
+            columns = np.s_[:, left + self.margin : left + self.margin + self.tile]
             self._sums[columns] += picture.transpose(1, 2, 0) * self.weights
             self._total[columns] += self.weights
 
@@ -132,9 +135,10 @@ class Blend:
         Pixels that no tile has touched are 0.
         """
         rows = min(row.below - self._top, self.tile)
-        total = np.maximum(self._total[:rows], 1e-12, dtype=np.float32)
-        strip = np.divide(self._sums[:rows], total, dtype=np.float32)
+        inside = np.s_[max(0, -self._top) : rows, self.margin : self.margin + self.width]
+        total = np.maximum(self._total[inside], 1e-12, dtype=np.float32)
+        strip = np.divide(self._sums[inside], total, dtype=np.float32)
         for buffer in (self._sums, self._total):
             buffer[: self.tile - rows] = buffer[rows:].copy()
             buffer[self.tile - rows :] = 0
-        return self._top, strip
+        return max(0, self._top), strip

@@ -22,7 +22,7 @@ class MeanFill:
     """An inpainter that fills each tile with the mean of its known pixels, and counts calls."""
 
     def __init__(self, tile: int | None = 16, multiple: int = 8, reach: int | None = None):
-        self.card = Card("mean", "", tile=tile, overlap=4, multiple=multiple, reach=reach)
+        self.card = Card("mean", "", tile=tile, overlap=4, margin=3, multiple=multiple, reach=reach)
         self.shapes: list[tuple[int, ...]] = []
 
     def __call__(self, images: Floats, masks: Floats) -> Floats:

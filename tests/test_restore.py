@@ -130,7 +130,7 @@ def test_arrays_and_tiles_that_do_not_fit_are_refused(
 class TestNetworks:
     """The shipped networks, at run time."""
 
-    @pytest.mark.parametrize("size", [(32, 32), (33, 47), (5, 90), (1, 1), (90, 121)])
+    @pytest.mark.parametrize("size", [(32, 32), (33, 47), (5, 90), (2, 1), (90, 121)])
     def test_any_size_is_filled_without_leaving_a_pixel(
         self, model: str, size: tuple[int, int]
     ) -> None:
@@ -139,7 +139,7 @@ class TestNetworks:
         mask[0, 0] = False
         pixels[mask] = 0
         restored = restore(pixels, mask, model, threads=1)
-        assert (np.abs(restored[mask].astype(int) - 180) <= 12).all()
+        assert (np.abs(restored[mask].astype(int) - 180) <= 8).all()
 
     def test_a_wide_hole_in_a_gradient_comes_back_smooth(self, model: str) -> None:
         """72 px, where a tile sees 32: no seam, no colour shift, no unfilled pixel."""

@@ -12,40 +12,44 @@ from hypothesis import strategies as st
 from inpaintcli import tiling
 
 sides = st.integers(1, 150)
+Grid = tuple[int, int, int]
 
 
 @st.composite
-def grids(draw: st.DrawFn) -> tuple[int, int]:
+def grids(draw: st.DrawFn) -> Grid:
+    """(tile, overlap, margin)."""
     tile = draw(st.integers(1, 48))
-    return tile, draw(st.integers(0, tile - 1))
+    return tile, draw(st.integers(0, tile - 1)), draw(st.integers(0, tile - 1))
 
 
 @given(length=sides, grid=grids())
-def test_starts_cover_the_length_without_leaving_it(length: int, grid: tuple[int, int]) -> None:
-    tile, overlap = grid
-    offsets = tiling.starts(length, tile, overlap)
-    assert offsets[0] == 0
+def test_starts_cover_the_length_and_the_margins_without_leaving_them(
+    length: int, grid: Grid
+) -> None:
+    tile, overlap, margin = grid
+    offsets = tiling.starts(length, tile, overlap, margin)
+    assert offsets[0] == -margin
     assert offsets == sorted(set(offsets))
-    if length <= tile:
-        assert offsets == [0]
+    if length + 2 * margin <= tile:
+        assert len(offsets) == 1
     else:
-        assert offsets[-1] + tile == length
+        assert offsets[-1] + tile == length + margin
         assert all(b - a <= tile - overlap for a, b in pairwise(offsets))
 
 
 @given(height=sides, width=sides, grid=grids(), seed=st.integers(0, 999))
 @settings(max_examples=60)
 def test_plan_has_exactly_the_tiles_that_touch_damage(
-    height: int, width: int, grid: tuple[int, int], seed: int
+    height: int, width: int, grid: Grid, seed: int
 ) -> None:
-    tile, overlap = grid
+    tile = grid[0]
     mask = np.random.default_rng(seed).random((height, width)) < 0.01
-    planned = {(row.top, left) for row in tiling.plan(mask, tile, overlap) for left in row.lefts}
+    planned = {(row.top, left) for row in tiling.plan(mask, *grid) for left in row.lefts}
     touching = {
         (top, left)
-        for top in tiling.starts(height, tile, overlap)
-        for left in tiling.starts(width, tile, overlap)
-        if mask[top : top + tile, left : left + tile].any()
+        for top in tiling.starts(height, *grid)
+        for left in tiling.starts(width, *grid)
+        if mask[max(0, top) : max(0, top + tile), max(0, left) : max(0, left + tile)].any()
     }
     assert planned == touching
 
@@ -57,31 +61,47 @@ def test_plan_has_exactly_the_tiles_that_touch_damage(
     depth=st.sampled_from([np.uint8, np.uint16]),
     seed=st.integers(0, 999),
 )
-@settings(max_examples=60)
+@settings(max_examples=80)
 def test_what_is_gathered_and_blended_is_the_photo_again(
-    height: int, width: int, grid: tuple[int, int], depth: type[np.uint8], seed: int
+    height: int, width: int, grid: Grid, depth: type[np.uint8], seed: int
 ) -> None:
     """An inpainter that knew every pixel would give the photo back, at any size and overlap."""
-    tile, overlap = grid
+    tile, overlap, margin = grid
     rng = np.random.default_rng(seed)
     top_value = np.iinfo(depth).max
     photo = rng.integers(0, top_value, (height, width, 3), endpoint=True).astype(depth)
     damage = rng.random((height, width)) < 0.05
-    canvas, holes = tiling.padded(photo, damage, tile, tile)
-    nothing = np.zeros_like(holes)
-    result = np.zeros(canvas.shape, np.float32)
-    blend = tiling.Blend(canvas.shape[1], tile, overlap)
-    for row in tiling.plan(holes, tile, overlap):
-        images, masks = tiling.gather(canvas, nothing, row.top, row.lefts, tile)
+    nothing = np.zeros_like(damage)
+    result = np.zeros(photo.shape, np.float32)
+    blend = tiling.Blend(width, tile, overlap, margin)
+    for row in tiling.plan(damage, tile, overlap, margin):
+        images, masks = tiling.gather(photo, nothing, row.top, row.lefts, tile)
         assert not masks.any()
         blend.start(row)
         blend.add(row.lefts, images)
         top, strip = blend.finish(row)
+        assert top >= 0
+        assert top + len(strip) <= height
         result[top : top + len(strip)] = strip
-    rounded = np.rint(result[:height, :width] * top_value).astype(depth)
+    rounded = np.rint(result * top_value).astype(depth)
     # float32 holds 16 bits to within a step after the weighted mean.
     difference = np.abs(rounded[damage].astype(int) - photo[damage].astype(int))
     assert difference.max(initial=0) <= (0 if depth is np.uint8 else 1)
+
+
+@given(height=st.integers(1, 40), width=st.integers(1, 40), top=st.integers(-30, 30))
+def test_beyond_the_photo_lies_its_mirror_image(height: int, width: int, top: int) -> None:
+    photo = np.random.default_rng(0).integers(0, 256, (height, width, 3)).astype(np.uint8)
+    mask = photo[..., 0] < 40
+    images, masks = tiling.gather(photo, mask, top, (top,), 32)
+    # NumPy's own mirror, far enough on all sides.
+    far = ((64, 64), (64, 64))
+    mirrored = np.pad(photo, (*far, (0, 0)), mode="symmetric")
+    window = np.s_[64 + top : 96 + top, 64 + top : 96 + top]
+    expected_mask = np.pad(mask, far, mode="symmetric")[window]
+    assert (masks[0, 0] == expected_mask).all()
+    expected = mirrored[window].transpose(2, 0, 1) * ~expected_mask / 255
+    np.testing.assert_allclose(images[0], expected, atol=1e-6)
 
 
 def test_gather_hides_damaged_pixels() -> None:
@@ -96,8 +116,8 @@ def test_gather_hides_damaged_pixels() -> None:
 
 
 @given(grid=grids())
-def test_weights_are_positive_and_add_up_across_the_overlap(grid: tuple[int, int]) -> None:
-    tile, overlap = grid
+def test_weights_are_positive_and_add_up_across_the_overlap(grid: Grid) -> None:
+    tile, overlap, _ = grid
     weights = tiling.window(tile, overlap)
     assert weights.shape == (tile, tile)
     assert (weights > 0).all()
@@ -106,7 +126,7 @@ def test_weights_are_positive_and_add_up_across_the_overlap(grid: tuple[int, int
         np.testing.assert_allclose(profile[:overlap] + profile[tile - overlap :], 1, rtol=1e-5)
 
 
-@pytest.mark.parametrize(("tile", "overlap"), [(16, 16), (16, 17), (16, -1)])
-def test_an_overlap_that_does_not_fit_is_refused(tile: int, overlap: int) -> None:
-    with pytest.raises(ValueError, match="does not fit"):
-        tiling.starts(100, tile, overlap)
+@pytest.mark.parametrize(("overlap", "margin"), [(16, 0), (17, 0), (-1, 0), (0, 16), (0, -1)])
+def test_an_overlap_or_margin_that_does_not_fit_is_refused(overlap: int, margin: int) -> None:
+    with pytest.raises(ValueError, match="do not fit"):
+        tiling.starts(100, 16, overlap, margin)

@@ -20,7 +20,10 @@ class Card:
     tile: int | None = None
     #: Pixels by which neighbouring tiles overlap.
     overlap: int = 0
-    #: Height and width of its input must be multiples of this.
+    #: Pixels of the photo's mirror image that tiles see beyond its edge.
+    margin: int = 0
+    #: Height and width of its input must be multiples of this; 1 for a method
+    #: that takes a photo whole.
     multiple: int = 1
     #: Farthest distance in pixels from a known pixel that it fills well in one go; damage that
     #: reaches deeper is filled coarse to fine. None where the method handles any depth itself.

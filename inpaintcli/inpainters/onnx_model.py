@@ -105,11 +105,13 @@ def card_of(metadata: dict[str, str], path: Path, fixed_side: int | None = None)
         if tile % multiple:
             raise ValueError(f"tile {tile} is no multiple of {multiple}")
         scores = {k: float(v) for k, v in json.loads(metadata.get("scores", "{}")).items()}
+        overlap = min(number("overlap", tile // 4, 0), tile - 1)
         return Card(
             name=metadata.get("name", path.stem),
             summary=metadata.get("summary", ""),
             tile=tile,
-            overlap=min(number("overlap", tile // 4, 0), tile - 1),
+            overlap=overlap,
+            margin=min(number("margin", overlap, 0), tile // 4),
             multiple=multiple,
             reach=number("reach", 0, 1) if metadata.get("reach") else None,
             trained_on=metadata.get("trained_on", ""),
