@@ -158,7 +158,7 @@ def test_card(saved: Path, tmp_path: Path) -> None:
     assert (history[0]["step"], history[-1]["step"]) == (0, 49)
     card = OnnxInpainter(path, "cpu").card
     assert card == Card(
-        name=saved.stem, summary=card.summary, tile=32, overlap=8, multiple=8, reach=4,
+        name=saved.stem, summary=card.summary, tile=32, overlap=8, margin=8, multiple=8, reach=4,
         trained_on="cifar10.tar.xz", data_licence=export.CIFAR10_LICENCE, licence="MIT",
         version="1", scores={"hole_psnr": 23.1, "pictures": 10}, size=path.stat().st_size,
     )  # fmt: skip
