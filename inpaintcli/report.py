@@ -56,7 +56,8 @@ def print_table(table: Table) -> None:
         out.width = max(80, out.measure(table).maximum)
     with out.capture() as capture:
         out.print(table)
-    _print("\n".join(line.rstrip() for line in capture.get().strip("\n").splitlines()))
+    lines = [line.rstrip() for line in capture.get().splitlines()]
+    _print("\n".join(lines).strip("\n"))
 
 
 def _print(text: str) -> None:
