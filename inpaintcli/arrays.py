@@ -17,6 +17,8 @@ Floats = NDArray[np.float32]
 
 def check_pixels(pixels: Pixels) -> None:
     """Raise UsageError unless pixels are uint8 or uint16 (h, w) or (h, w, 1 to 4), not empty."""
+    if not isinstance(pixels, np.ndarray):
+        raise UsageError(f"pixels must be a NumPy array, not a {type(pixels).__name__}")
     shape = pixels.shape
     fits = pixels.ndim == 2 or (pixels.ndim == 3 and 1 <= shape[2] <= 4)
     if pixels.dtype not in (np.uint8, np.uint16) or not fits or 0 in shape:

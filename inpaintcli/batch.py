@@ -214,8 +214,10 @@ def restore_file(
         photo.write(replace(source, pixels=pixels), job.output)
         if inpainter.card.eight_bit and source.pixels.dtype.itemsize > 1:
             note = f"{inpainter.card.name} computes in 8 bit: filled pixels have that precision"
+        if damaged.mean() > 0.5:
+            note = f"the mask covers {damaged.mean():.0%} of the photo: --invert-mask swaps"
     else:
-        status, note = "copied", "the mask is empty: copied through"
+        status, note = "copied", "the mask is empty (nothing is above half): copied through"
         copy(source, job.photo, job.output)
     scores = None
     if reference:

@@ -143,6 +143,8 @@ def read(path: Path) -> Photo:
         PhotoError: There is no such file, or it cannot be opened, or see `decode`.
     """
     try:
+        if path.exists() and not path.is_file() and not path.is_dir():
+            raise PhotoError(f"{path}: not a regular file: give a photo that is one")
         data = path.read_bytes()
     except OSError as error:
         raise PhotoError(f"{path}: {_reason(error, 'no such file')}") from error

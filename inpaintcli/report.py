@@ -33,6 +33,16 @@ def console(stream: IO[str]) -> Console:
     return Console(file=stream, width=width, highlight=False, soft_wrap=not stream.isatty())
 
 
+def narrow() -> bool:
+    """True if standard output is a terminal with little room."""
+    return sys.stdout.isatty() and console(sys.stdout).width < 120
+
+
+def label(path: Path) -> str:
+    """A photo's path in a table; in a narrow terminal its name alone."""
+    return shown(path.name if narrow() else path)
+
+
 def shown(path: Path | str) -> str:
     """A path as one printable line, whatever bytes or line breaks its name has."""
     text = os.fsencode(path).decode("utf-8", "replace")
@@ -97,7 +107,7 @@ def score_table(rows: Sequence[tuple[Path, Scores]]) -> Table:
     """Scores a photo, and their mean where there are several."""
     table = plain_table(["photo"], ["damaged", *(heading for heading, *_ in SCORE_COLUMNS)])
     for path, scores in rows:
-        table.add_row(Text(shown(path)), percent(scores.damaged), *score_cells(scores))
+        table.add_row(Text(label(path)), percent(scores.damaged), *score_cells(scores))
     if len(rows) > 1:
         mean = metrics.mean(scores for _, scores in rows)
         table.add_section()

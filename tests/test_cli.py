@@ -331,6 +331,9 @@ class TestBadCalls:
                 FAILED,
                 ["mask.png", "--grow-mask"],
             ),
+            (["print.png", "--mask", ""], BAD_CALL, ["empty path"]),
+            (["print.png", "--mask", "print.png"], BAD_CALL, ["print.png", "the photo itself"]),
+            (["pipe.png", "--mask", "mask.png"], FAILED, ["pipe.png", "regular file"]),
             (["x" * 300 + ".png", "--mask", "mask.png"], BAD_CALL, ["too long"]),
             (
                 ["print.png", "--mask", "mask.png", "--model", "telea", "--batch-size", "2"],
@@ -351,6 +354,7 @@ class TestBadCalls:
         save_mask(folder / "large.png", stripe(41, 57))
         save_mask(folder / "white.png", np.ones((40, 56), bool))
         save_mask(folder / "side.png", stripe().T)
+        os.mkfifo(folder / "pipe.png")
         save_mask(folder / "flat.png", stripe(10, 56))
         before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
         done = inpaint("restore", *arguments, cwd=folder)
@@ -390,6 +394,11 @@ class TestBadCalls:
             assert done.returncode == BAD_CALL, (arguments, done.stderr)
             assert part in one_line(done.stderr)
         assert not (folder / "t").exists()
+        done = inpaint("damage", "print.png", "-o", "t", "--kind", "holes", "--thickness", 900, 999,
+                       cwd=folder)  # fmt: skip
+        assert done.returncode == FAILED
+        assert "--thickness" in one_line(done.stderr)
+        assert not list(folder.rglob("t/*/*.png"))
 
     def test_score(self, print_png: Path) -> None:
         folder = print_png.parent

@@ -141,6 +141,20 @@ class TestNetworks:
         restored = restore(pixels, mask, model, threads=1)
         assert (np.abs(restored[mask].astype(int) - 180) <= 8).all()
 
+    @pytest.mark.parametrize("colour", [(255, 0, 0), (20, 200, 30), (255, 80, 40), (250, 250, 250)])
+    def test_a_saturated_colour_keeps_its_colour(
+        self, model: str, colour: tuple[int, int, int]
+    ) -> None:
+        """CIFAR-10 has no pure red: without care, lines across it come back grey."""
+        pixels = np.full((96, 96, 3), colour, np.uint8)
+        for width in (2, 6, 20):
+            mask = np.zeros((96, 96), bool)
+            mask[:, 40 : 40 + width] = True
+            restored = restore(np.where(mask[..., None], 255, pixels), mask, model, threads=1)
+            error = np.abs(restored.astype(int) - pixels)[mask]
+            assert error.max() <= 16
+            assert error.mean() <= 5
+
     def test_a_wide_hole_in_a_gradient_comes_back_smooth(self, model: str) -> None:
         """72 px, where a tile sees 32: no seam, no colour shift, no unfilled pixel."""
         y, x = np.mgrid[0:160, 0:192]

@@ -22,8 +22,8 @@ Written by `python -m training.cards` from the metadata inside the model files.
 """
 #: What the page shows of the metadata, in this order; the rest has a place of its own.
 FIELDS = (
-    "summary", "version", "parameters", "tile", "overlap", "margin", "multiple", "reach", "trained_on",
-    "data_licence", "licence", "epochs", "steps", "seed", "validation_hole_psnr",
+    "summary", "version", "parameters", "tile", "overlap", "margin", "multiple", "reach",
+    "trained_on", "data_licence", "licence", "epochs", "steps", "seed", "validation_hole_psnr",
 )  # fmt: skip
 
 

@@ -111,16 +111,26 @@ def network_of(state: Checkpoint) -> nn.Module:
     return network.float().eval()
 
 
-class Clipped(nn.Module):
-    """A network whose result is clipped to [0, 1]: what the file computes."""
+class Shipped(nn.Module):
+    """What the file computes: the network without the picture's colour cast, clipped to [0, 1].
+
+    A tile of one saturated colour is nothing that a network has met among CIFAR-10's pictures: a
+    line across pure red came back wrong by up to 66 of 255. Known pixels therefore lose what their
+    mean colour differs from grey, and the result gets it back; the error falls to 6, and on
+    pictures the scores stay (hole PSNR within 0.01 dB).
+    """
 
     def __init__(self, network: nn.Module):
         super().__init__()
         self.network = network
 
     def forward(self, image: Tensor, mask: Tensor) -> Tensor:
-        restored: Tensor = self.network(image, mask).clamp(0, 1)
-        return restored
+        known = 1 - mask
+        count = known.sum((2, 3), keepdim=True).clamp(min=1)
+        mean = (image * known).sum((2, 3), keepdim=True) / count
+        cast = mean - mean.mean(1, keepdim=True)
+        restored: Tensor = self.network((image - cast) * known, mask) + cast
+        return restored.clamp(0, 1)
 
 
 def to_onnx(network: nn.Module) -> onnx.ModelProto:
@@ -135,7 +145,7 @@ def to_onnx(network: nn.Module) -> onnx.ModelProto:
         warnings.simplefilter("ignore", DeprecationWarning)
         file = Path(folder) / "network.onnx"
         torch.onnx.export(
-            Clipped(network).eval(),
+            Shipped(network).eval(),
             (image, image[:, :1]),
             file,
             input_names=["image", "mask"],
@@ -275,7 +285,7 @@ def largest_difference(network: nn.Module, model: onnx.ModelProto, seed: int = 0
         file = Path(folder) / "network.onnx"
         onnx.save(model, file)
         session = Session(file, "cpu")
-    clipped = Clipped(network).eval()
+    shipped = Shipped(network).eval()
     generator = torch.Generator().manual_seed(seed)
     differences = []
     for n, h, w in SIZES:
@@ -283,7 +293,7 @@ def largest_difference(network: nn.Module, model: onnx.ModelProto, seed: int = 0
         random = (torch.rand(n, 1, h, w, generator=generator) < 0.3).float()
         for mask in (random, torch.zeros_like(random), torch.ones_like(random)):
             (restored,) = session.run({"image": image.numpy(), "mask": mask.numpy()})
-            differences.append((torch.from_numpy(restored) - clipped(image, mask)).abs().max())
+            differences.append((torch.from_numpy(restored) - shipped(image, mask)).abs().max())
     return float(torch.stack(differences).max())
 
 

@@ -183,7 +183,7 @@ def fit(
         state.best = psnr if better else state.best
         state.running = loss
         state.save(out / "last.pt")
-        if better:
+        if better or not (out / "best.pt").exists():
             state.save(out / "best.pt")
 
     stopping = False
@@ -244,6 +244,7 @@ def fit(
             console.print("interrupted: --resume goes on from here")
         if not state.history or state.history[-1]["step"] != state.step:
             validate(running, scheduled=False)
+        console.print(f"last.pt and best.pt are in {out}", markup=False)
 
 
 def batch(

@@ -15,7 +15,7 @@ from inpaintcli.cli import options
 from inpaintcli.cli.progress import Bars
 from inpaintcli.damage import Kind, check_recipe
 from inpaintcli.damage import damage as damage_pixels
-from inpaintcli.errors import ExitCode, reason
+from inpaintcli.errors import ExitCode, PhotoError, reason
 from inpaintcli.pairing import Found, check_outputs, find
 
 
@@ -45,7 +45,14 @@ class Row:
 def damage(
     photos: options.Photos,
     out: Annotated[
-        Path, typer.Option("-o", "--output", help="Folder that gets damaged/ and masks/.")
+        Path,
+        typer.Option(
+            "-o",
+            "--output",
+            help="Folder that gets damaged/ and masks/.",
+            metavar="DIR",
+            parser=options.path,
+        ),
     ],
     kind: Annotated[Kind, typer.Option(help="What to draw.")] = "lines",
     seed: Annotated[
@@ -92,6 +99,8 @@ def damage(
                     source.pixels, kind, seed=seed, name=one.key,
                     count=count, thickness=thickness, coverage=coverage,
                 )  # fmt: skip
+                if not mask.any():
+                    raise PhotoError(f"{one.path}: nothing fits on it: try another --thickness")
                 for path in (row.damaged_photo, row.mask):
                     photo.make_folder(path.parent)
                 masks.write(mask, row.mask)

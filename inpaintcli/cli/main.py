@@ -67,7 +67,9 @@ def run(arguments: list[str] | None = None) -> int:
     except TyperException as error:
         text = error.format_message()
         if text:
-            return _told(f"{text.rstrip('.')}: see inpaint --help", ExitCode.USAGE)
+            context = getattr(error, "ctx", None)
+            name = context.command_path if context else "inpaint"
+            return _told(f"{text.rstrip('.')}: see {name} --help", ExitCode.USAGE)
         return ExitCode.USAGE
 
 

@@ -24,6 +24,7 @@ def models(json: options.Json = False) -> int:
     table = report.plain_table(
         ["name", "method", "tile", "size", "hole PSNR dB", "trained on", "licence of the data"], []
     )
+    table.columns[0].no_wrap = True
     for card in cards():
         score = card.scores.get("hole_psnr")
         cells = (

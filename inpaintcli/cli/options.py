@@ -7,8 +7,17 @@ from typing import Annotated
 
 import typer
 
+
+def path(text: str) -> Path:
+    """A path as typed; an empty one, as of an unset variable, is no name for this folder."""
+    if not text:
+        raise typer.BadParameter("an empty path: name a file or a folder")
+    return Path(text)
+
+
 Photos = Annotated[
-    list[Path], typer.Argument(metavar="PHOTO|DIR...", help="Photos, or folders of photos.")
+    list[Path],
+    typer.Argument(metavar="PHOTO|DIR...", help="Photos, or folders of photos.", parser=path),
 ]
 Json = Annotated[
     bool, typer.Option("--json", help="Print one JSON object a photo instead of the table.")

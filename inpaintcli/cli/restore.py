@@ -23,14 +23,29 @@ def restore(
     photos: options.Photos,
     mask: Annotated[
         Path | None,
-        typer.Option(help="What is damaged (white): one picture for all photos, or a folder."),
+        typer.Option(
+            help="What is damaged (white): one picture for all photos, or a folder.",
+            metavar="FILE|DIR",
+            parser=options.path,
+        ),
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option("-o", "--output", help="File (for one photo) or folder for the results."),
+        typer.Option(
+            "-o",
+            "--output",
+            help="File (for one photo) or folder for the results.",
+            metavar="FILE|DIR",
+            parser=options.path,
+        ),
     ] = None,
     reference: Annotated[
-        Path | None, typer.Option(help="The undamaged photo, or a folder of them, to score by.")
+        Path | None,
+        typer.Option(
+            help="The undamaged photo, or a folder of them, to score by.",
+            metavar="FILE|DIR",
+            parser=options.path,
+        ),
     ] = None,
     model: Annotated[
         str, typer.Option(metavar="NAME|FILE.onnx", help="Method: see `inpaint models`.")
@@ -77,6 +92,10 @@ def restore(
         raise UsageError("--in-place and -o exclude each other: give one of them")
     apart = [path for path in (mask, reference, out) if path]
     found = find(photos, apart=apart)
+    if mask.resolve() in {one.path.resolve() for one in found}:
+        raise UsageError(
+            f"{mask}: is the photo itself: give a picture that is white where damage is"
+        )
     left_out = [] if recursive else batch.left_below(found, mask)
     if len(left_out) == len(found):
         raise UsageError(f"{photos[0]}: has photos in folders below only: --recursive takes them")
@@ -141,14 +160,18 @@ def restore(
 def _table(outcomes: list[batch.Outcome]) -> Table:
     scored = [outcome.scores for outcome in outcomes if outcome.scores]
     headings = [heading for heading, *_ in report.SCORE_COLUMNS] if scored else []
-    table = report.plain_table(["photo", "result"], ["damaged", "seconds", *headings])
+    # A narrow terminal has room for the scores or for the result's path.
+    texts = ["photo"] if scored and report.narrow() else ["photo", "result"]
+    table = report.plain_table(texts, ["damaged", "seconds", *headings])
     for outcome in outcomes:
         result = str(outcome.output) if outcome.output else ""
         if outcome.status != "restored":
             result = f"{outcome.status} {result}".strip()
         table.add_row(
-            Text(report.shown(outcome.photo)),
-            Text(report.shown(result)),
+            *(
+                Text(text)
+                for text in (report.label(outcome.photo), report.shown(result))[: len(texts)]
+            ),
             report.percent(outcome.damaged),
             "-" if outcome.seconds is None else f"{outcome.seconds:.1f}",
             *(report.score_cells(outcome.scores) if scored else []),
@@ -157,7 +180,7 @@ def _table(outcomes: list[batch.Outcome]) -> Table:
         mean = metrics.mean(scored)
         table.add_section()
         table.add_row(
-            f"mean of {len(scored)}", "", report.percent(mean.damaged), "",
+            *(f"mean of {len(scored)}", "")[: len(texts)], report.percent(mean.damaged), "",
             *report.score_cells(mean),
         )  # fmt: skip
     return table

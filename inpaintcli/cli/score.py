@@ -19,11 +19,19 @@ from inpaintcli.pairing import Found, Partners, find_results
 
 
 def score(
-    restored: Annotated[Path, typer.Argument(help="The restored photo, or a folder of them.")],
-    reference: Annotated[Path, typer.Argument(help="The undamaged photo, or a folder of them.")],
+    restored: Annotated[
+        Path, typer.Argument(help="The restored photo, or a folder of them.", parser=options.path)
+    ],
+    reference: Annotated[
+        Path, typer.Argument(help="The undamaged photo, or a folder of them.", parser=options.path)
+    ],
     mask: Annotated[
         Path | None,
-        typer.Option(help="What was damaged: adds the scores over damaged pixels."),
+        typer.Option(
+            help="What was damaged: adds the scores over damaged pixels.",
+            metavar="FILE|DIR",
+            parser=options.path,
+        ),
     ] = None,
     invert_mask: options.InvertMask = False,
     fit_mask: options.FitMask = False,
