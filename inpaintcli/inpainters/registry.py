@@ -13,7 +13,7 @@ from inpaintcli.runtime import CUDA_INSTALL, Session, check_device
 
 WEIGHTS = Path(__file__).parent.parent / "weights"
 
-#: The better of the two autoencoders, as `python -m training.results` measures them.
+#: The better of the two autoencoders on photographs; the README has the figures.
 DEFAULT = "partial-conv"
 NETWORKS = ("autoencoder", "partial-conv")
 CLASSICAL: dict[str, Callable[[], Inpainter]] = {
