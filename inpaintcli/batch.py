@@ -180,7 +180,8 @@ def restore_file(
     source = photo.read(job.photo)
     check_format(source, job)
     shape = (source.pixels.shape[0], source.pixels.shape[1])
-    damaged = masks.read_for(job.mask, shape, invert=mask_options.invert, scale=mask_options.fit)
+    drawn = masks.read(job.mask, invert=mask_options.invert)
+    damaged = masks.adapt(drawn, job.mask, shape, scale=mask_options.fit)
     reference = photo.read(job.reference) if job.reference else None
     if reference and reference.pixels.shape[:2] != shape:
         raise PhotoError(
@@ -214,7 +215,9 @@ def restore_file(
         photo.write(replace(source, pixels=pixels), job.output)
         if inpainter.card.eight_bit and source.pixels.dtype.itemsize > 1:
             note = f"{inpainter.card.name} computes in 8 bit: filled pixels have that precision"
-        if damaged.mean() > 0.5:
+        if not masks.same_proportions(drawn.shape, shape):
+            note = f"the mask was stretched from {size(drawn.shape)} to {size(shape)}"
+        elif damaged.mean() > 0.5:
             note = f"the mask covers {damaged.mean():.0%} of the photo: --invert-mask swaps"
     else:
         status, note = "copied", "the mask is empty (nothing is above half): copied through"

@@ -43,27 +43,33 @@ def read_for(
     """Read the mask of a photo of `shape` (height, width); `scale` fits one of another size.
 
     Raises:
-        PhotoError: As for `read`, or the size is another and `scale` is not asked for.
+        PhotoError: As for `read`, or see `adapt`.
     """
-    mask = read(path, invert=invert)
+    return adapt(read(path, invert=invert), path, shape, scale=scale)
+
+
+def adapt(mask: Mask, path: Path, shape: tuple[int, int], *, scale: bool = False) -> Mask:
+    """The mask at the size of a photo of `shape` (height, width); `path` is for messages.
+
+    Raises:
+        PhotoError: The size is another and `scale` is not asked for, or the mask lies on its side.
+    """
     if mask.shape == shape:
         return mask
     if mask.shape == shape[::-1]:
         raise PhotoError(
             f"{path}: the mask lies on its side: it must fit the photo as it is shown, upright"
         )
-    across, down = mask.shape[1] / shape[1], mask.shape[0] / shape[0]
-    # A pixel of rounding is no other shape; more than that would smear the mask.
-    if scale and abs(across / down - 1) > 0.02 + 2 / min(mask.shape + shape):
-        raise PhotoError(
-            f"{path}: the mask is {size(mask.shape)}, which is not the shape of the photo "
-            f"({size(shape)}): give one of the same proportions"
-        )
     if not scale:
         raise PhotoError(
             f"{path}: the mask is {size(mask.shape)}, the photo {size(shape)}: --fit-mask scales it"
         )
     return fit(mask, shape)
+
+
+def same_proportions(a: tuple[int, ...], b: tuple[int, ...]) -> bool:
+    """True if one (height, width) is the other at another scale, but for a pixel of rounding."""
+    return abs(a[1] / b[1] / (a[0] / b[0]) - 1) <= 0.02 + 2 / min(*a, *b)
 
 
 def write(mask: Mask, path: Path) -> None:

@@ -127,6 +127,14 @@ class TestRestore:
         assert share("--mask", folder / "inverted.png", "--invert-mask") == plain
         assert share("--mask", folder / "mask.png", "--grow-mask", 2) > 2 * plain
         assert share("--mask", folder / "small.png", "--fit-mask") >= plain
+        # Of other proportions it is stretched all the same, as asked, but not in silence.
+        save_mask(folder / "flat.png", stripe(10, 56))
+        done = inpaint(
+            "restore", print_png, "--mask", folder / "flat.png", "--fit-mask", "--model", "telea",
+            "-o", folder / "y.png",
+        )  # fmt: skip
+        assert done.returncode == 0
+        assert "stretched from 56x10 to 56x40" in done.stderr
 
     def test_a_run_over_a_folder_passes_over_its_own_results(self, print_png: Path) -> None:
         folder = print_png.parent
@@ -322,11 +330,6 @@ class TestBadCalls:
             (["empty", "print.png", "--mask", "mask.png", "-o", "x.png"], BAD_CALL, ["empty"]),
             (["print.png", "--mask", "side.png"], FAILED, ["side.png", "on its side"]),
             (
-                ["print.png", "--mask", "flat.png", "--fit-mask"],
-                FAILED,
-                ["flat.png", "same proportions"],
-            ),
-            (
                 ["print.png", "--mask", "mask.png", "--grow-mask", "99"],
                 FAILED,
                 ["mask.png", "--grow-mask"],
@@ -355,7 +358,6 @@ class TestBadCalls:
         save_mask(folder / "white.png", np.ones((40, 56), bool))
         save_mask(folder / "side.png", stripe().T)
         os.mkfifo(folder / "pipe.png")
-        save_mask(folder / "flat.png", stripe(10, 56))
         before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
         done = inpaint("restore", *arguments, cwd=folder)
         assert done.returncode == code, done.stderr

@@ -21,22 +21,23 @@ def models(json: options.Json = False) -> int:
         for card in cards():
             report.print_json({**asdict(card), "default": card.name == DEFAULT})
         return 0
-    table = report.plain_table(
-        ["name", "method", "tile", "size", "hole PSNR dB", "trained on", "licence of the data"], []
-    )
+    # In a narrow terminal the method's own line would leave no room for the rest.
+    narrow = report.narrow()
+    headings = ["name", "tile", "size", "hole PSNR dB", "trained on", "licence of the data"]
+    table = report.plain_table(headings if narrow else [*headings, "method"], [])
     table.columns[0].no_wrap = True
     for card in cards():
         score = card.scores.get("hole_psnr")
         cells = (
             card.name + (" (default)" if card.name == DEFAULT else ""),
-            _method(card),
             "whole" if card.tile is None else str(card.tile),
             f"{card.size / 1e6:.1f} MB" if card.size else "-",
             "-" if score is None else f"{score:.2f}",
             card.trained_on or "-",
             card.data_licence or "-",
+            _method(card),
         )
-        table.add_row(*map(Text, cells))
+        table.add_row(*map(Text, cells[: len(table.columns)]))
     report.print_table(table)
     return 0
 
