@@ -129,13 +129,13 @@ def plan(
     return whole
 
 
-def left_below(photos: Sequence[Found], mask: Path) -> list[Found]:
+def left_below(photos: Sequence[Found], mask: Path) -> set[Found]:
     """The photos from folders below for which no folder of masks holds a mask of their own.
 
     A run that is not recursive leaves them out.
     """
     masks_of = Partners(mask, "mask")
-    return [one for one in photos if len(one.name.parts) > 1 and not masks_of.has(one)]
+    return {one for one in photos if len(one.name.parts) > 1 and not masks_of.has(one)}
 
 
 def planned(job: Job) -> Outcome:
@@ -161,11 +161,11 @@ def run(
         try:
             outcome = restore_file(job, inpainter, mask_options, options, progress)
             model_works = model_works or outcome.status == "restored"
-            yield outcome
         except Exception as error:
             if isinstance(error, ModelError) and not model_works:
                 raise
-            yield Outcome(job.photo, "failed", mask=job.mask, error=reason(job.photo, error))
+            outcome = Outcome(job.photo, "failed", mask=job.mask, error=reason(job.photo, error))
+        yield outcome
 
 
 def restore_file(
@@ -201,7 +201,7 @@ def restore_file(
 
     photo.make_folder(job.output.parent)
     status: Status = "restored"
-    note = ""
+    notes = []
     if damaged.any():
         pixels = restore(
             source.pixels,
@@ -214,13 +214,14 @@ def restore_file(
         )
         photo.write(replace(source, pixels=pixels), job.output)
         if inpainter.card.eight_bit and source.pixels.dtype.itemsize > 1:
-            note = f"{inpainter.card.name} computes in 8 bit: filled pixels have that precision"
+            notes.append(f"{inpainter.card.name} fills with 8 bit of precision")
         if not masks.same_proportions(drawn.shape, shape):
-            note = f"the mask was stretched from {size(drawn.shape)} to {size(shape)}"
-        elif damaged.mean() > 0.5:
-            note = f"the mask covers {damaged.mean():.0%} of the photo: --invert-mask swaps"
+            notes.append(f"the mask was stretched from {size(drawn.shape)} to {size(shape)}")
+        if damaged.mean() > 0.5:
+            notes.append(f"the mask covers {damaged.mean():.0%} of the photo: --invert-mask swaps")
     else:
-        status, note = "copied", "the mask is empty (nothing is above half): copied through"
+        status = "copied"
+        notes.append("the mask is empty (nothing is above half): copied through")
         copy(source, job.photo, job.output)
     scores = None
     if reference:
@@ -228,7 +229,7 @@ def restore_file(
         scores = score(photo.read(job.output).pixels, reference.pixels, damaged)
     return Outcome(
         job.photo, status, job.output, job.mask, float(damaged.mean()),
-        time.perf_counter() - started, scores, note,
+        time.perf_counter() - started, scores, "; ".join(notes),
     )  # fmt: skip
 
 

@@ -189,8 +189,9 @@ def _draw_until(
     """Add shapes until `share` of the canvas is damaged, leaving out what overshoots grossly."""
     wanted = share * canvas.size
     damaged = 0
-    refused = 0
-    while damaged < wanted and refused < 20:
+    refused = idle = 0
+    # Where nearly all is to be damaged, strokes come to add nothing; that must end too.
+    while damaged < wanted and refused < 20 and idle < 1000:
         before = canvas.copy()
         stroke(canvas, rng, thickness)
         damaged_now = cv2.countNonZero(canvas)
@@ -198,6 +199,7 @@ def _draw_until(
             canvas[:] = before
             refused += 1
             continue
+        idle += damaged_now == damaged
         damaged = damaged_now
 
 

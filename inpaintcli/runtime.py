@@ -35,11 +35,10 @@ class Tensor:
         return f"{self.name} {self.type.removeprefix('tensor(').removesuffix(')')} {sizes}"
 
 
-def check_device(device: str) -> str:
-    """`device` as given if it is auto, cpu, cuda or cuda:N; raises UsageError otherwise."""
+def check_device(device: str) -> None:
+    """Raise UsageError unless `device` is auto, cpu, cuda or cuda:N."""
     if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", device):
         raise UsageError(f"unknown device {device!r}: choose from auto, cpu, cuda or cuda:N")
-    return device
 
 
 class Session:
@@ -116,7 +115,7 @@ def _open(path: Path, device: str, threads: int | None) -> onnxruntime.Inference
 
 
 def usable_cores() -> int:
-    """The number of cores that this process may use, which a container may limit."""
+    """The number of cores that this process may use: its affinity, where the system knows one."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

@@ -96,7 +96,7 @@ def restore(
         raise UsageError(
             f"{mask}: is the photo itself: give a picture that is white where damage is"
         )
-    left_out = [] if recursive else batch.left_below(found, mask)
+    left_out = set() if recursive else batch.left_below(found, mask)
     if len(left_out) == len(found):
         raise UsageError(f"{photos[0]}: has photos in folders below only: --recursive takes them")
     plan = batch.plan(
