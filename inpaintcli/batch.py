@@ -82,6 +82,8 @@ class RestoreOptions:
     tile: int | None = None
     overlap: int | None = None
     batch_size: int | None = None
+    grain: str = "auto"
+    seed: int = 0
 
 
 @dataclass
@@ -210,6 +212,8 @@ def restore_file(
             tile=options.tile,
             overlap=options.overlap,
             batch_size=options.batch_size,
+            grain=options.grain,
+            seed=options.seed,
             progress=progress,
         )
         photo.write(replace(source, pixels=pixels), job.output)

@@ -2,8 +2,15 @@
 
 A network that looks at 32 px cannot know what belongs in the middle of a wide hole. So damage
 deeper than its reach is first filled in the photo at half size, which asks the same question
-there; the result, enlarged, takes the middle's place, and at full size the network only has to
-fill the rim, with something to lead over to on either side.
+there, and the result, enlarged, is handed to the next finer size. What becomes of it there depends
+on the method's card:
+
+* a method that is given zeros keeps it in the middle, and fills the rim between that and the
+  photo;
+* a method that is given a first guess (`prior`) is given it, and fills all of the damage anew.
+  Where the photo at half size needs no filling of its own, the guess is the plain mean of what is
+  known there: halved until nothing is missing and doubled back (push-pull: Gortler et al. 1996,
+  "The Lumigraph").
 """
 
 from __future__ import annotations
@@ -31,13 +38,15 @@ class Progress(Protocol):
 class Level:
     """The photo at one size: full, half, a quarter, and so on.
 
-    pixels: (h, w, 3), filled in place. rim: damage that the inpainter fills here. deep: damage
-    that it cannot reach here, and that the next coarser level fills.
+    pixels: (h, w, 3), filled in place. damage: what the inpainter must not take for known.
+    wanted: the part of it that the inpainter fills here. lent: the part that comes from the next
+    coarser level first.
     """
 
     pixels: Pixels
-    rim: Mask
-    deep: Mask
+    damage: Mask
+    wanted: Mask
+    lent: Mask
 
 
 def fill(
@@ -54,16 +63,17 @@ def fill(
     tile, overlap: pixels; tile None takes the photo whole. batch_size: tiles per call.
     """
     run = _Run(inpainter, tile, overlap, batch_size, progress)
-    levels = _levels(pixels, mask, reach_of(inpainter.card, tile))
+    levels = _levels(pixels, mask, reach_of(inpainter.card, tile), inpainter.card.prior)
     run.total = sum(run.count(level) for level in levels)
     below: Pixels | None = None
     for level in reversed(levels):
         if below is not None:
-            shape = (level.rim.shape[0], level.rim.shape[1])
+            shape = (level.lent.shape[0], level.lent.shape[1])
             for top, strip in pyramid.doubled(below, shape):
                 rows = np.s_[top : top + len(strip)]
-                _put(level.pixels[rows], level.deep[rows], strip)
-        run.fill(level)
+                _put(level.pixels[rows], level.lent[rows], strip)
+        if level.wanted.any():
+            run.fill(level)
         below = level.pixels
 
 
@@ -77,16 +87,24 @@ def reach_of(card: Card, tile: int | None) -> int | None:
     return max(1, min(card.reach or tile, tile // 2 - 1))
 
 
-def _levels(pixels: Pixels, mask: Mask, reach: int | None) -> list[Level]:
+def _levels(pixels: Pixels, mask: Mask, reach: int | None, prior: bool) -> list[Level]:
     """The levels of a photo from fine to coarse, as many as its deepest damage needs."""
     levels = []
+    wanted = mask
     while True:
-        deep = np.zeros_like(mask) if reach is None else pyramid.deeper_than(mask, reach)
-        levels.append(Level(pixels, mask & ~deep, deep))
-        if not deep.any():
+        deep = np.zeros_like(mask)
+        if reach is not None and wanted.any():
+            deep = pyramid.deeper_than(wanted, reach)
+        if prior:
+            levels.append(Level(pixels, mask, wanted, mask))
+        else:
+            levels.append(Level(pixels, mask & ~deep, mask & ~deep, deep))
+        if not (mask if prior else deep).any():
             return levels
         # A known pixel stays known at half size, so the damage shrinks to nothing in the end.
         pixels, mask = pyramid.halved(pixels, mask)
+        # Around what is too deep all of the damage is filled at half size, up to the known pixels.
+        wanted = pyramid.near(deep, 2 * reach, mask) if prior and reach else mask
 
 
 class _Run:
@@ -109,12 +127,12 @@ class _Run:
 
     def count(self, level: Level) -> int:
         """How many tiles a level takes."""
-        if self.tile is None:
-            return 1
-        return tiling.count(tiling.plan(level.rim, *self._grid(level)))
+        if self.tile is None or not level.wanted.any():
+            return int(level.wanted.any())
+        return tiling.count(tiling.plan(level.wanted, *self._grid(level)))
 
     def fill(self, level: Level) -> None:
-        """Fill the rim of a level, in place."""
+        """Fill what is wanted of a level, in place."""
         if self.tile is None:
             self._whole(level)
         else:
@@ -125,33 +143,37 @@ class _Run:
         unless the model was made for larger ones."""
         assert self.tile is not None
         card = self.inpainter.card
-        enough = _up_to(max(level.rim.shape) + 2 * card.margin, card.multiple)
+        enough = _up_to(max(level.wanted.shape) + 2 * card.margin, card.multiple)
         side = min(self.tile, max(card.tile or 0, enough))
         return side, min(self.overlap, side - 1), min(card.margin, side // 4)
 
     def _tiles(self, level: Level) -> None:
         side, overlap, margin = self._grid(level)
         batch = self.batch_size or max(1, BATCH_PIXELS // (side * side))
-        blend = tiling.Blend(level.rim.shape[1], side, overlap, margin)
+        blend = tiling.Blend(level.wanted.shape[1], side, overlap, margin)
         # Filled pixels must not be read by the next row of tiles as if they were known, so the
         # mask stays as it is while the pixels change beneath it.
-        for row in tiling.plan(level.rim, side, overlap, margin):
+        for row in tiling.plan(level.wanted, side, overlap, margin):
             blend.start(row)
             for start in range(0, len(row.lefts), batch):
                 lefts = row.lefts[start : start + batch]
-                images, masks = tiling.gather(level.pixels, level.rim, row.top, lefts, side)
+                images, masks = tiling.gather(
+                    level.pixels, level.damage, row.top, lefts, side,
+                    guessed=self.inpainter.card.prior,
+                )  # fmt: skip
                 blend.add(lefts, self.inpainter(images, masks))
                 self._report(len(lefts))
             top, strip = blend.finish(row)
             rows = np.s_[top : top + len(strip)]
-            _put(level.pixels[rows], level.rim[rows], strip)
+            _put(level.pixels[rows], level.wanted[rows], strip)
 
     def _whole(self, level: Level) -> None:
-        masks = level.rim[None, None].astype(np.float32)
+        masks = level.damage[None, None].astype(np.float32)
         scale = np.float32(1 / np.iinfo(level.pixels.dtype).max)
         images = level.pixels.transpose(2, 0, 1)[None] * scale
-        images *= 1 - masks
-        _put(level.pixels, level.rim, self.inpainter(images, masks)[0].transpose(1, 2, 0))
+        if not self.inpainter.card.prior:
+            images *= 1 - masks
+        _put(level.pixels, level.wanted, self.inpainter(images, masks)[0].transpose(1, 2, 0))
         self._report(1)
 
     def _report(self, tiles: int) -> None:

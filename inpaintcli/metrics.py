@@ -26,7 +26,8 @@ class Scores:
     """All scores of one picture, or their mean over several.
 
     dice: 0 to 1; psnr, hole_psnr: dB; ssim, hole_ssim: -1 to 1; mae: 0 to 1;
-    damaged: share of damaged pixels, 0 to 1. Hole scores are None without damaged pixels.
+    texture: see `texture_ratio`; damaged: share of damaged pixels, 0 to 1. Hole scores and texture
+    are None without damaged pixels.
     """
 
     dice: float
@@ -35,6 +36,7 @@ class Scores:
     mae: float
     hole_psnr: float | None = None
     hole_ssim: float | None = None
+    texture: float | None = None
     damaged: float | None = None
 
     def to_dict(self) -> dict[str, float | None]:
@@ -100,6 +102,19 @@ def ssim_map(x: Floats, y: Floats) -> Floats:
     return total / np.float32(x.shape[2])
 
 
+def texture_ratio(x: Floats, y: Floats, mask: Mask) -> float:
+    """How much of the fine detail of `y` the damaged pixels of `x` have: 1 for as much, 0 for none.
+
+    The standard deviation of the Laplacian (4 neighbours) of the luminance of (h, w, c)
+    intensities, over the damaged pixels, over that of `y`. What is flat in `y` to within a quarter
+    of an 8-bit step has no texture to compare with and counts as that.
+    """
+    deviations = [
+        float(cv2.Laplacian(z.mean(2, dtype=np.float32), cv2.CV_32F)[mask].std()) for z in (x, y)
+    ]
+    return deviations[0] / max(deviations[1], 0.25 / 255)
+
+
 def _window(plane: NDArray[np.float64]) -> NDArray[np.float64]:
     blurred = cv2.GaussianBlur(plane, (11, 11), 1.5, borderType=cv2.BORDER_REFLECT)
     return np.asarray(blurred, np.float64)
@@ -129,6 +144,7 @@ def score(restored: Pixels, reference: Pixels, mask: Mask | None = None) -> Scor
         mae=mae(x, y),
         hole_psnr=psnr(x, y, mask) if holes else None,
         hole_ssim=float(similarity[mask].mean(dtype=np.float64)) if holes else None,
+        texture=texture_ratio(x, y, mask) if holes and mask is not None else None,
         damaged=None if mask is None else float(mask.mean()),
     )
 

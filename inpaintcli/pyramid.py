@@ -23,6 +23,18 @@ def deeper_than(mask: Mask, reach: int) -> Mask:
     return np.asarray(cv2.erode(mask.view(np.uint8), disc)).astype(bool)
 
 
+def near(places: Mask, distance: int, mask: Mask) -> Mask:
+    """The pixels of `mask`, the photo's damage at half size, that lie within `distance` px of
+    `places`, given at full size."""
+    if not places.any():
+        return np.zeros_like(mask)
+    height, width = mask.shape
+    padded = np.pad(places, ((0, 2 * height - len(places)), (0, 2 * width - places.shape[1])))
+    small = padded.reshape(height, 2, width, 2).any((1, 3))
+    apart = cv2.distanceTransform((~small).view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    return np.asarray(mask & (apart <= distance))
+
+
 def halved(pixels: Pixels, mask: Mask) -> tuple[Pixels, Mask]:
     """The photo at half size (uint16), each pixel the mean of the known ones among its four.
 

@@ -24,6 +24,7 @@ SCORE_COLUMNS = (
     ("SSIM", "ssim", "{:.4f}"),
     ("hole PSNR dB", "hole_psnr", "{:.2f}"),
     ("hole SSIM", "hole_ssim", "{:.4f}"),
+    ("texture", "texture", "{:.2f}"),
 )
 
 

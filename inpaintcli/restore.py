@@ -9,9 +9,11 @@ import numpy as np
 from inpaintcli.arrays import Mask, Pixels, check_pixels
 from inpaintcli.errors import PhotoError, UsageError
 from inpaintcli.filling import Progress, fill
+from inpaintcli.grain import add_grain, parse_strength
 from inpaintcli.inpainters.base import Card, Inpainter
 from inpaintcli.inpainters.registry import DEFAULT, load_model
 from inpaintcli.pyramid import STRIP
+from inpaintcli.texture import add_texture
 
 
 def restore(
@@ -24,6 +26,8 @@ def restore(
     batch_size: int | None = None,
     device: str = "auto",
     threads: int | None = None,
+    grain: str | float = "auto",
+    seed: int = 0,
     progress: Progress | None = None,
 ) -> Pixels:
     """Fill the damaged pixels of a photo; all others come back bit for bit.
@@ -31,6 +35,8 @@ def restore(
     pixels: uint8 or uint16, (h, w) or (h, w, c) with c = 1 (grey), 2 (grey, alpha), 3 (RGB) or
     4 (RGB, alpha); alpha is passed through. mask: bool (h, w), True = damaged. tile, overlap:
     pixels, from the model's card by default. batch_size: tiles per call of the model.
+    grain: "auto" gives filled pixels the grain of a grainy photo, "off" none, a number (0 to 4)
+    that many times it; `seed` fixes it.
     Returns a new array of the same shape and depth.
 
     Raises UsageError for shapes, depths or tile sizes that do not fit, PhotoError where every
@@ -51,6 +57,7 @@ def restore(
         else model
     )
     side, lap = tiles_of(inpainter.card, tile, overlap, batch_size)
+    strength = parse_strength(str(grain))
 
     channels = 1 if pixels.ndim == 2 else pixels.shape[2]
     restored = pixels.copy()
@@ -59,10 +66,14 @@ def restore(
     rgb = planes[..., :3] if colours == 3 else np.repeat(planes[..., :1], 3, 2)
     grey = colours == 1 or _is_grey(rgb, mask)
     fill(rgb, mask, inpainter, side, lap, batch_size, progress)
+    if inpainter.card.texture:
+        add_texture(rgb, mask)
     if grey:
         # A network may tint grey by a fraction; the mean of the channels is grey for certain.
-        mean = np.rint(rgb[mask].mean(1, dtype=np.float32)).astype(rgb.dtype)
-        planes[mask, :colours] = mean[:, None]
+        rgb[mask] = np.rint(rgb[mask].mean(1, keepdims=True, dtype=np.float32)).astype(rgb.dtype)
+    add_grain(rgb, mask, strength, seed)
+    if colours == 1:
+        planes[mask, 0] = rgb[mask, 0]
     return restored
 
 

@@ -64,10 +64,17 @@ def count(rows: list[Row]) -> int:
 
 
 def gather(
-    pixels: Pixels, mask: Mask, top: int, lefts: tuple[int, ...], tile: int
+    pixels: Pixels,
+    mask: Mask,
+    top: int,
+    lefts: tuple[int, ...],
+    tile: int,
+    *,
+    guessed: bool = False,
 ) -> tuple[Floats, Floats]:
-    """Cut tiles out of (h, w, 3) pixels: images (N, 3, tile, tile) in [0, 1] whose damaged pixels
-    are 0, and masks (N, 1, tile, tile), 1 = damaged.
+    """Cut tiles out of (h, w, 3) pixels: images (N, 3, tile, tile) in [0, 1] and masks
+    (N, 1, tile, tile), 1 = damaged. Damaged pixels are 0, or, where they hold a first guess
+    (`guessed`), what they are.
 
     Beyond the photo lies its mirror image, in which mirrored damage is damage.
     """
@@ -79,7 +86,8 @@ def gather(
         columns = _mirrored(left, tile, mask.shape[1])
         masks[index, 0] = mask[rows][:, columns]
         np.multiply(pixels[rows][:, columns].transpose(2, 0, 1), scale, out=images[index])
-    images *= 1 - masks
+    if not guessed:
+        images *= 1 - masks
     return images, masks
 
 

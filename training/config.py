@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
+from inpaintcli.damage import KINDS
+
 CONFIGS = Path(__file__).parent / "configs"
 Part = TypeVar("Part")
 
@@ -22,6 +24,8 @@ class Network:
     widths: tuple[int, ...] = (64, 128, 128)
     depths: tuple[int, ...] = (2, 2, 2)
     stem: int = 16
+    #: Dilation of each residual block of the deepest level; all 1 where none are given.
+    dilations: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         """Raise ConfigError for sizes of which no network can be built."""
@@ -45,9 +49,18 @@ class Damage:
     wide_share: float = 0.0
     wide_count: tuple[int, int] = (1, 4)
     wide_thickness: tuple[int, int] = (3, 6)
+    #: Instead of the recipe: kinds of `inpaint damage`, or "film", and their shares of the patches.
+    kinds: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Raise ConfigError for ranges that are none."""
+        for kind, share in self.kinds.items():
+            if kind not in (*KINDS, "film") or not isinstance(share, int | float) or share < 0:
+                raise ConfigError(
+                    f"kinds: {kind} = {share!r}: give {', '.join(KINDS)} or film a share from 0 on"
+                )
+        if self.kinds and not any(self.kinds.values()):
+            raise ConfigError("kinds: give one of them a share above 0")
         for name in ("count", "thickness", "wide_count", "wide_thickness"):
             bounds = getattr(self, name)
             _check_whole(bounds, name)
@@ -74,12 +87,26 @@ class Config:
     #: Weight of the squared error beside the absolute error.
     square_weight: float = 5.0
     ema_decay: float = 0.999
+    #: adamw or muon.
+    optimizer: str = "adamw"
+    #: True for a network that improves on a first guess (`training.guess`) instead of zeros.
+    guess: bool = False
+    #: Share of the steps whose guess is the network's own answer at half size.
+    coarse_share: float = 0.0
+    #: Share of the patches that lose their colours, as old photographs have none.
+    grey_share: float = 0.0
+    #: Share of the patches cut out of the picture at a smaller size, down to half.
+    shrink_share: float = 0.0
+    #: Share of the schedule, at its end, in which the learning rate falls to nothing; before, it
+    #: stays at its peak, so that a run can be made longer while it runs. 0: half a cosine.
+    fall_share: float = 0.0
 
     def __post_init__(self) -> None:
         """Raise ConfigError for numbers with which no run can be made."""
         for name in ("patch", "batch", "epochs", "warmup_steps"):
             _check_whole((getattr(self, name),), name)
-        for name in ("learning_rate", "weight_decay", "known_weight", "square_weight", "ema_decay"):
+        for name in ("learning_rate", "weight_decay", "known_weight", "square_weight", "ema_decay",
+                     "coarse_share", "grey_share", "shrink_share", "fall_share"):  # fmt: skip
             value = getattr(self, name)
             if not isinstance(value, int | float) or value < 0:
                 raise ConfigError(f"{name} = {value!r}: give a number from 0 on")

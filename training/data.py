@@ -11,7 +11,7 @@ import pickle
 import posixpath
 import re
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Literal
@@ -34,6 +34,8 @@ BATCH_MD5 = {
     "data_batch_5": "482c414d41f54cd18b22e5b47cb7c3cb",
     "test_batch": "40351d587109b95175f43aff81a1287e",
 }
+#: Pixels that a picture is once in an epoch for.
+AREA = 250_000
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".ppm", ".tif", ".tiff"}
 
 
@@ -58,6 +60,11 @@ class Pictures:
             raise DataError(f"{self.origin}: no picture is at least {side} px high and wide")
         return Pictures(items, self.origin)
 
+    def repeated(self) -> Pictures:
+        """Large pictures several times, as they have more to crop from than small ones."""
+        items = [i for i in self.items for _ in range(max(1, i.shape[0] * i.shape[1] // AREA))]
+        return Pictures(items, self.origin)
+
     def held_out(self, every: int = 50) -> tuple[Pictures, Pictures]:
         """(what to train on, what to validate on): every 50th picture is held out."""
         held = self.items[::every]
@@ -65,6 +72,13 @@ class Pictures:
         if not rest:
             raise DataError(f"{self.origin}: too few pictures to hold any out for validation")
         return Pictures(rest, self.origin), Pictures(held, self.origin)
+
+
+def load_all(paths: Sequence[Path]) -> Pictures:
+    """The training pictures of several places, one after the other; see `load`."""
+    parts = [load(path) for path in paths]
+    items = [item for part in parts for item in part.items]
+    return Pictures(items, ", ".join(part.origin for part in parts))
 
 
 def load(path: Path, split: Split = "train") -> Pictures:

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from training.config import Network
+from training.photo_network import PhotoNetwork
 
 
 def multiple_of(sizes: Network) -> int:
@@ -202,6 +203,7 @@ class PartialConvAutoencoder(nn.Module):
 NETWORKS: dict[str, type[nn.Module]] = {
     "autoencoder": ConvolutionalAutoencoder,
     "partial-conv": PartialConvAutoencoder,
+    "photo": PhotoNetwork,
 }
 
 

@@ -21,6 +21,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
+import cv2
 import numpy as np
 import torch
 import typer
@@ -29,13 +30,16 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor, nn
 
-from inpaintcli.damage import draw_lines
+from inpaintcli.damage import draw_lines, draw_mask
+from training import guess
 from training.checkpoint import Checkpoint, CheckpointError
 from training.command import shell_command
 from training.config import CONFIGS, Config, ConfigError, Damage
 from training.config import load as load_config
 from training.data import DataError, Pictures
-from training.data import load as load_pictures
+from training.data import load_all as load_pictures
+from training.masks import Sheets
+from training.muon import Muon
 from training.networks import NETWORKS, build, multiple_of
 
 Method = StrEnum("Method", {name: name for name in NETWORKS})  # type: ignore[misc]
@@ -49,8 +53,14 @@ VALIDATION_PICTURES = 1_000
 def main(
     method: Annotated[Method, typer.Argument(help="Which network.")],
     data: Annotated[
-        Path, typer.Option(help="cifar-10-python.tar.gz, a folder of pictures, or a tar of one.")
+        list[Path],
+        typer.Option(
+            help="cifar-10-python.tar.gz, a folder of pictures, or a tar of one; may be repeated."
+        ),
     ],
+    film: Annotated[
+        Path | None, typer.Option(help="Tar of film artefacts, for damage of kind film.")
+    ] = None,
     out: Annotated[
         Path | None, typer.Option(help="Folder for last.pt and best.pt. [default: runs/METHOD]")
     ] = None,
@@ -85,6 +95,8 @@ def main(
         if limit:
             pictures = spread(pictures, limit)
         train, held_out = pictures.held_out()
+        train = train.repeated()
+        sheets = Sheets(settings.damage, seed, film) if settings.damage.kinds else None
         state = Checkpoint(
             method.value, settings, seed, train.origin, shell_command("training.train")
         )
@@ -102,6 +114,9 @@ def main(
                     f"{out / 'last.pt'}: was trained on {state.pictures} pictures "
                     f"from {state.origin}: give the same --data and --limit"
                 )
+            if state.config != settings and may_change_length(state, settings, len(train)):
+                state.config = settings
+                state.command = shell_command("training.train").replace(" --resume", "")
             if (state.name, state.config, state.seed) != (method.value, settings, seed):
                 raise CheckpointError(
                     f"{out / 'last.pt'}: holds another run ({state.name}, seed {state.seed}, "
@@ -122,7 +137,7 @@ def main(
         torch.set_num_threads(threads)
     try:
         fit(state, train, spread(held_out, VALIDATION_PICTURES), where, out, console,
-            validate_every, minutes)  # fmt: skip
+            validate_every, minutes, sheets)  # fmt: skip
     except FloatingPointError as error:
         console.print(f"Error: {error}: lower learning_rate in the config", style="red")
         raise typer.Exit(1) from None
@@ -137,14 +152,22 @@ def fit(
     console: Console,
     validate_every: int = 500,
     minutes: float | None = None,
+    sheets: Sheets | None = None,
 ) -> None:
     """Run `state` to the end of its schedule, or until `minutes` have passed."""
     config = state.config
     torch.manual_seed(state.seed)
     network = build(state.name, config.network).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    optimizer = torch.optim.AdamW(
-        network.parameters(), config.learning_rate, (0.9, 0.99), weight_decay=config.weight_decay
-    )
+    optimizer: torch.optim.Optimizer
+    if config.optimizer == "muon":
+        optimizer = Muon(
+            network.parameters(), config.learning_rate, weight_decay=config.weight_decay
+        )
+    else:
+        optimizer = torch.optim.AdamW(
+            network.parameters(), config.learning_rate, (0.9, 0.99),
+            weight_decay=config.weight_decay,
+        )  # fmt: skip
     if state.step:
         network.load_state_dict(state.weights)
         optimizer.load_state_dict(state.optimizer)
@@ -165,15 +188,21 @@ def fit(
     )
 
     def validate(loss: float, scheduled: bool = True) -> None:
-        psnr = hole_psnr(build_like(network, averaged, state), validation, device)
+        scores = {
+            kind: hole_psnr(build_like(network, averaged, state), batches, device, config.guess)
+            for kind, batches in validation.items()
+        }
+        psnr = sum(scores.values()) / len(scores)
+        kinds = {kind: round(score, 3) for kind, score in scores.items() if len(scores) > 1}
         epoch = state.step / per_epoch
         state.history.append(
             {"step": state.step, "epoch": round(epoch, 3), "loss": round(loss, 5),
-             "hole_psnr": round(psnr, 3), "seconds": round(state.seconds)}
+             "hole_psnr": round(psnr, 3), **kinds, "seconds": round(state.seconds)}
         )  # fmt: skip
         console.print(
             f"step {state.step:6d}  epoch {epoch:6.2f}  loss {loss:.4f}  "
-            f"hole PSNR {psnr:.3f} dB  {state.seconds / 60:.1f} min"
+            f"hole PSNR {psnr:.3f} dB  {' '.join(map(str, kinds.values()))}  "
+            f"{state.seconds / 60:.1f} min"
         )
         state.weights = network.state_dict()
         state.averaged = averaged
@@ -212,13 +241,14 @@ def fit(
                     order = np.random.default_rng([state.seed, epoch]).permutation(len(train))
                 chosen = order[position * config.batch : (position + 1) * config.batch]
                 rng = np.random.default_rng([state.seed, epoch, position])
-                images, masks = batch([train.items[i] for i in chosen], config, rng, device)
+                images, masks = batch([train.items[i] for i in chosen], config, rng, device, sheets)
+                given = first_guess(network, images, masks, config, rng)
 
                 for group in optimizer.param_groups:
                     group["lr"] = scheduled_rate(state.step, total, config)
                 network.train()
                 with torch.autocast(device.type, torch.bfloat16):
-                    restored = network(images * (1 - masks), masks)
+                    restored = network(given, masks)
                 loss = restoration_loss(restored.float(), images, masks, config)
                 optimizer.zero_grad(set_to_none=True)
                 loss.backward()  # type: ignore[no-untyped-call]
@@ -247,8 +277,22 @@ def fit(
         console.print(f"last.pt and best.pt are in {out}", markup=False)
 
 
+def may_change_length(state: Checkpoint, settings: Config, pictures: int) -> bool:
+    """True where only the run's length is another, and its learning rate has not begun to fall:
+    such a run is, to the last bit, the longer or shorter one."""
+    if replace(state.config, epochs=settings.epochs) != settings or not settings.fall_share:
+        return False
+    per_epoch = math.ceil(pictures / settings.batch)
+    shorter = per_epoch * min(settings.epochs, state.config.epochs)
+    return state.step <= shorter * (1 - settings.fall_share)
+
+
 def batch(
-    items: list[Array], config: Config, rng: np.random.Generator, device: torch.device
+    items: list[Array],
+    config: Config,
+    rng: np.random.Generator,
+    device: torch.device,
+    sheets: Sheets | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Random crops, half of them mirrored, each with damage of its own.
 
@@ -257,12 +301,43 @@ def batch(
     side = config.patch
     images = np.empty((len(items), side, side, 3), np.uint8)
     for index, item in enumerate(items):
-        top = int(rng.integers(item.shape[0] - side + 1))
-        left = int(rng.integers(item.shape[1] - side + 1))
-        crop = item[top : top + side, left : left + side]
+        cut = side
+        if config.shrink_share and rng.random() < config.shrink_share:
+            cut = int(rng.integers(side, min(2 * side, *item.shape[:2]) + 1))
+        top = int(rng.integers(item.shape[0] - cut + 1))
+        left = int(rng.integers(item.shape[1] - cut + 1))
+        crop = item[top : top + cut, left : left + cut]
+        if cut > side:
+            crop = np.asarray(cv2.resize(crop, (side, side), interpolation=cv2.INTER_AREA))
+        if config.grey_share and rng.random() < config.grey_share:
+            crop = np.repeat(cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY)[..., None], 3, 2)
         images[index] = crop[:, ::-1] if rng.random() < 0.5 else crop
-    masks = np.stack([patch_mask(side, config.damage, rng) for _ in items])
+    if sheets:
+        masks = np.stack([sheets.crop(side, rng) for _ in items])
+    else:
+        masks = np.stack([patch_mask(side, config.damage, rng) for _ in items])
     return to_tensors(images, masks, device)
+
+
+@torch.no_grad()
+def first_guess(
+    network: nn.Module, images: Tensor, masks: Tensor, config: Config, rng: np.random.Generator
+) -> Tensor:
+    """What the network is given: zeros for damaged pixels, or a first guess.
+
+    At a share of the steps the guess is the network's own answer at half size, enlarged, which it
+    will be given at run time where damage is wide.
+    """
+    if not config.guess:
+        return images * (1 - masks)
+    if rng.random() >= config.coarse_share:
+        return guess.push_pull(images, masks)
+    small, small_masks = guess.halved(images, masks)
+    filled = guess.push_pull(small, small_masks)
+    with torch.autocast(images.device.type, torch.bfloat16):
+        restored = network(filled, small_masks)
+    below = torch.where(small_masks > 0, restored.float(), small)
+    return torch.where(masks > 0, guess.doubled(below, *images.shape[2:]), images)
 
 
 def patch_mask(side: int, damage: Damage, rng: np.random.Generator) -> Array:
@@ -285,8 +360,10 @@ def to_tensors(images: Array, masks: Array, device: torch.device) -> tuple[Tenso
 
 
 def scheduled_rate(step: int, total: int, config: Config) -> float:
-    """Linear warm-up, then half a cosine down to 1 % of the peak."""
+    """Linear warm-up, then half a cosine down to 1 % of the peak, or a late, straight fall."""
     warm = min(1.0, (step + 1) / config.warmup_steps)
+    if config.fall_share:
+        return config.learning_rate * min(warm, (total - step) / (total * config.fall_share))
     fall = 0.505 + 0.495 * math.cos(math.pi * step / total)
     return config.learning_rate * warm * fall
 
@@ -300,32 +377,58 @@ def restoration_loss(restored: Tensor, images: Tensor, masks: Tensor, config: Co
     return damaged + config.known_weight * known
 
 
-def validation_batches(held_out: Pictures, config: Config) -> list[tuple[Array, Array]]:
-    """Centre crops of the held-out pictures with the published recipe, drawn once."""
+def validation_batches(
+    held_out: Pictures, config: Config
+) -> dict[str, list[tuple[Array, Array]]]:
+    """Centre crops of the held-out pictures by kind of damage, drawn once.
+
+    For the published recipe of lines crops are as large as the training's; for other kinds twice
+    as large at most, so that a hole has surroundings.
+    """
     rng = np.random.default_rng(VALIDATION_SEED)
-    side = config.patch
-    published = replace(config.damage, wide_share=0.0)
-    crops, masks = [], []
-    for item in held_out.items:
-        top, left = (item.shape[0] - side) // 2, (item.shape[1] - side) // 2
-        crops.append(item[top : top + side, left : left + side])
-        masks.append(patch_mask(side, published, rng))
+    if not config.damage.kinds:
+        published = replace(config.damage, wide_share=0.0)
+        crops = [centre(item, config.patch) for item in held_out.items]
+        masks = [patch_mask(config.patch, published, rng) for _ in crops]
+        return {"lines": in_batches(crops, masks, 250)}
+    side = min(2 * config.patch, min(min(item.shape[:2]) for item in held_out.items))
+    side -= side % multiple_of(config.network)
+    crops = [centre(item, side) for item in held_out.items]
+    found = {}
+    for kind in ("scratches", "strokes", "text", "holes"):
+        masks = [draw_mask((side, side), rng, kind).astype(np.uint8) for _ in crops]
+        found[kind] = in_batches(crops, masks, 9)
+    return found
+
+
+def centre(picture: Array, side: int) -> Array:
+    """The middle of a picture, (side, side, 3)."""
+    top, left = (picture.shape[0] - side) // 2, (picture.shape[1] - side) // 2
+    return picture[top : top + side, left : left + side]
+
+
+def in_batches(crops: list[Array], masks: list[Array], size: int) -> list[tuple[Array, Array]]:
+    """Crops and masks, `size` at a time."""
     return [
-        (np.stack(crops[i : i + 250]), np.stack(masks[i : i + 250]))
-        for i in range(0, len(crops), 250)
+        (np.stack(crops[i : i + size]), np.stack(masks[i : i + size]))
+        for i in range(0, len(crops), size)
     ]
 
 
 @torch.no_grad()
 def hole_psnr(
-    network: nn.Module, batches: list[tuple[Array, Array]], device: torch.device
+    network: nn.Module,
+    batches: list[tuple[Array, Array]],
+    device: torch.device,
+    guessed: bool = False,
 ) -> float:
     """Peak signal-to-noise ratio in dB, pooled over every damaged pixel, rounded to 8 bit."""
     network.eval()
     squares = pixels = 0.0
     for crops, holes in batches:
         images, masks = to_tensors(crops, holes, device)
-        restored = network(images * (1 - masks), masks).clamp(0, 1).mul(255).round().div(255)
+        given = guess.push_pull(images, masks) if guessed else images * (1 - masks)
+        restored = network(given, masks).clamp(0, 1).mul(255).round().div(255)
         squares += float(((restored - images).square() * masks).sum())
         pixels += float(masks.sum()) * 3
     return -10 * math.log10(max(squares / max(pixels, 1), 1e-10))

@@ -14,6 +14,7 @@ from inpaintcli.cli import options
 from inpaintcli.cli.progress import Bars
 from inpaintcli.errors import ExitCode, UsageError
 from inpaintcli.filling import Progress
+from inpaintcli.grain import parse_strength
 from inpaintcli.inpainters.registry import DEFAULT, load_model
 from inpaintcli.pairing import find, names_file
 from inpaintcli.restore import tiles_of
@@ -63,6 +64,14 @@ def restore(
     threads: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="CPU threads; all cores by default.")
     ] = None,
+    grain: Annotated[
+        str,
+        typer.Option(
+            metavar="auto|off|STRENGTH",
+            help="Grain of filled pixels: that of a grainy photo, none, or so many times it (0-4).",
+        ),
+    ] = "auto",
+    seed: Annotated[int, typer.Option(min=0, metavar="N", help="Fixes the grain.")] = 0,
     invert_mask: options.InvertMask = False,
     grow_mask: options.GrowMask = 0,
     fit_mask: options.FitMask = False,
@@ -90,6 +99,7 @@ def restore(
         raise UsageError("--mask is missing: give a picture that is white where damage is")
     if in_place and out:
         raise UsageError("--in-place and -o exclude each other: give one of them")
+    parse_strength(grain)
     apart = [path for path in (mask, reference, out) if path]
     found = find(photos, apart=apart)
     if mask.resolve() in {one.path.resolve() for one in found}:
@@ -139,7 +149,7 @@ def restore(
                 plan.jobs,
                 inpainter,
                 batch.MaskOptions(invert_mask, fit_mask, grow_mask),
-                batch.RestoreOptions(tile, overlap, batch_size),
+                batch.RestoreOptions(tile, overlap, batch_size, grain, seed),
                 on_start,
             ):
                 bars.photo_done()

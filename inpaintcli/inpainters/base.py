@@ -28,6 +28,10 @@ class Card:
     #: Farthest distance in pixels from a known pixel that it fills well in one go; damage that
     #: reaches deeper is filled coarse to fine. None where the method handles any depth itself.
     reach: int | None = None
+    #: True if damaged pixels are to arrive filled with a first guess, False if as 0.
+    prior: bool = False
+    #: True if wide fills are to take over the texture of what surrounds them.
+    texture: bool = False
     #: True if it computes in 8 bit, whatever the depth of the photo.
     eight_bit: bool = False
     #: What it was trained on, and the terms of that data; empty for methods without training.

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from inpaintcli.errors import ModelError, UsageError
-from inpaintcli.inpainters import biharmonic, opencv, patchmatch
+from inpaintcli.inpainters import biharmonic, foreign, opencv, patchmatch
 from inpaintcli.inpainters.base import Card, Inpainter
 from inpaintcli.inpainters.onnx_model import OnnxInpainter, card_of
 from inpaintcli.runtime import CUDA_INSTALL, Session, check_device
@@ -58,7 +58,8 @@ def load_model(
         )
     if not path.is_file():
         raise UsageError(f"{path}: no such model file")
-    return OnnxInpainter(path, device, threads)
+    session = Session(path, device, threads)
+    return foreign.recognised(session) or OnnxInpainter(session)
 
 
 def cards() -> Iterator[Card]:

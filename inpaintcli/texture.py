@@ -1,0 +1,167 @@
+"""Texture for wide fills: what a network leaves smooth gets the detail of what surrounds it.
+
+A network that is trained to be right on average answers with the average of all that could be
+there: the middle of a wide hole is a smear. Its colours and shapes are still the best guess, and
+the photo around shows which texture goes with such colours. So, octave by octave from coarse to
+fine, each small patch of the smear looks for the patch of the surroundings that is most like it
+when both are blurred, and takes over as much of that patch's detail as the smear lacks.
+
+The search is exhaustive over a neighbourhood, as in Efros and Freeman 2001 ("Image Quilting"),
+with the blurred fill as the guide, as in Hertzmann et al. 2001 ("Image Analogies"). Patches
+overlap and are added with weights whose squares add up to 1, so that their detail keeps its
+strength instead of averaging out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from inpaintcli.arrays import Floats, Mask, Pixels
+
+#: Side of a patch of detail, and the distance from one to the next, in pixels of an octave.
+PATCH, STRIDE = 16, 8
+#: Depth in pixels, from the nearest known pixel, at which detail begins to come in and at which
+#: it is in full. Nearer to the edge the network knows better.
+BEGIN, FULL = 2.0, 6.0
+#: How far the guide is blurred (sigma), and how far apart it is sampled, 3x3 places a patch.
+BLUR, SPREAD = 3.0, 6
+#: How much a source may cost for lying one whole neighbourhood away, in squared intensities.
+FARNESS = 0.02
+#: Share of the missing detail that is added.
+STRENGTH = 0.75
+#: Surroundings of a wide region that are searched, in pixels: at least, at most.
+MARGINS = (96, 256)
+#: Side in pixels of what is worked on at a time.
+LARGEST = 512
+#: Most source patches in one search.
+SOURCES = 4000
+
+
+def add_texture(pixels: Pixels, mask: Mask, strength: float = STRENGTH, seed: int = 0) -> None:
+    """Add detail to the wide regions of a fill, in place; known pixels are only read.
+
+    pixels: (h, w, 3), uint8 or uint16, restored. mask: bool (h, w), True = filled.
+    """
+    if not mask.any():
+        return
+    depth = _depth(mask)
+    wide = depth >= FULL
+    if not wide.any():
+        return
+    top = np.float32(np.iinfo(pixels.dtype).max)
+    number, _, boxes, _ = cv2.connectedComponentsWithStats(
+        cv2.dilate(wide.view(np.uint8), np.ones((17, 17), np.uint8)), connectivity=8
+    )
+    rng = np.random.default_rng(seed)
+    for x, y, width, height in _blocks(boxes[1:number, :4].tolist()):
+        margin = min(max(MARGINS[0], max(width, height) // 2), MARGINS[1])
+        window = np.s_[
+            max(0, y - margin) : y + height + margin, max(0, x - margin) : x + width + margin
+        ]
+        holes = mask[window]
+        inside = np.zeros_like(holes)
+        inside[y - window[0].start :, x - window[1].start :][:height, :width] = True
+        colours = pixels[window].astype(np.float32) / top
+        enriched = _enriched(colours, holes, inside & holes, strength, rng)
+        chosen = inside & holes & (depth[window] > BEGIN)
+        pixels[window][chosen] = np.rint(np.clip(enriched[chosen], 0, 1) * top)
+
+
+def _blocks(boxes: list[list[int]]) -> Iterator[tuple[int, int, int, int]]:
+    """Boxes (x, y, width, height), large ones in blocks: memory does not grow with the damage."""
+    for left, up, width, height in boxes:
+        for y in range(up, up + height, LARGEST):
+            for x in range(left, left + width, LARGEST):
+                yield x, y, min(LARGEST, left + width - x), min(LARGEST, up + height - y)
+
+
+def _depth(mask: Mask) -> Floats:
+    """Distance in pixels of every pixel of the mask to the nearest known one."""
+    if mask.all():
+        return np.full(mask.shape, np.inf, np.float32)
+    return np.asarray(cv2.distanceTransform(mask.view(np.uint8), cv2.DIST_L2, 3), np.float32)
+
+
+def _enriched(
+    colours: Floats, holes: Mask, inside: Mask, strength: float, rng: np.random.Generator
+) -> Floats:
+    """(h, w, 3) with the detail of this octave and of all coarser ones added to `inside`.
+
+    holes: everything that is no source.
+    """
+    depth = _depth(holes)
+    height, width = holes.shape
+    if min(height, width) < 3 * PATCH or not (depth[inside] >= FULL).any():
+        return colours
+    half = (width // 2, height // 2)
+    small = cv2.resize(colours, half, interpolation=cv2.INTER_AREA)
+    small_holes = cv2.resize(holes.view(np.uint8) * 255, half, interpolation=cv2.INTER_AREA) > 0
+    small_inside = cv2.resize(inside.view(np.uint8), half, interpolation=cv2.INTER_NEAREST) > 0
+    richer = _enriched(small, small_holes, small_inside & small_holes, strength, rng)
+    if richer is not small:
+        colours = colours + cv2.resize(richer - small, (width, height))
+    smooth = cv2.resize(
+        cv2.resize(colours, half, interpolation=cv2.INTER_AREA), (width, height),
+        interpolation=cv2.INTER_LINEAR,
+    )  # fmt: skip
+    detail = colours - smooth
+    added = _transferred(colours, detail, depth, inside, rng)
+    if added is None:
+        return colours
+    # What the fill has of its own counts: only the rest is added.
+    have = cv2.blur((detail**2).sum(2), (PATCH, PATCH))
+    wanted = cv2.blur((added**2).sum(2), (PATCH, PATCH))
+    lacking = np.sqrt(np.clip(1 - have / np.maximum(wanted, 1e-8), 0, 1))
+    ramp = np.clip((depth - BEGIN) / (FULL - BEGIN), 0, 1) * inside
+    return np.asarray(colours + added * (strength * lacking * ramp)[..., None], np.float32)
+
+
+def _transferred(
+    colours: Floats, detail: Floats, depth: Floats, inside: Mask, rng: np.random.Generator
+) -> Floats | None:
+    """The detail (h, w, 3) of the best sources, laid over `inside`; None without sources."""
+    height, width = depth.shape
+    # Near a hole the surroundings' own detail is mixed with the fill's: stay clear of it.
+    clear = cv2.dilate((depth > 0).view(np.uint8), np.ones((5, 5), np.uint8))
+    occupied = cv2.boxFilter(clear, cv2.CV_32F, (PATCH, PATCH), anchor=(0, 0), normalize=False,
+                             borderType=cv2.BORDER_CONSTANT)  # fmt: skip
+    fits = np.s_[: height - PATCH + 1, : width - PATCH + 1]
+    sources = np.argwhere(occupied[fits] == 0)
+    touched = cv2.boxFilter(inside.astype(np.uint8), cv2.CV_32F, (PATCH, PATCH), anchor=(0, 0),
+                            normalize=False, borderType=cv2.BORDER_CONSTANT)  # fmt: skip
+    targets = np.argwhere(touched[fits][::STRIDE, ::STRIDE] > 0) * STRIDE
+    if len(sources) < 16 or not len(targets):
+        return None
+    if len(sources) > SOURCES:
+        sources = sources[rng.choice(len(sources), SOURCES, replace=False)]
+    guide = cv2.GaussianBlur(colours, (0, 0), BLUR)
+    known, asked = _described(guide, sources), _described(guide, targets)
+    costs = (known**2).sum(1) - 2 * asked @ known.T
+    found = sources[np.argmin(costs, 1)]
+
+    profile = np.sin(np.pi * (np.arange(PATCH) + 0.5) / PATCH).astype(np.float32)
+    weight = np.outer(profile, profile)
+    total = np.zeros_like(colours)
+    squares = np.full((height, width), 1e-6, np.float32)
+    for (y, x), (from_y, from_x) in zip(targets.tolist(), found.tolist(), strict=True):
+        patch = detail[from_y : from_y + PATCH, from_x : from_x + PATCH]
+        total[y : y + PATCH, x : x + PATCH] += patch * weight[..., None]
+        squares[y : y + PATCH, x : x + PATCH] += weight**2
+    return np.asarray(total / np.sqrt(squares)[..., None], np.float32)
+
+
+def _described(guide: Floats, places: NDArray[np.intp]) -> Floats:
+    """The blurred colours at and around the middle of patches, and where they lie: (n, 29)."""
+    height, width = guide.shape[:2]
+    middle = places + PATCH // 2
+    samples = [
+        guide[np.clip(middle[:, 0] + dy, 0, height - 1), np.clip(middle[:, 1] + dx, 0, width - 1)]
+        for dy in (-SPREAD, 0, SPREAD)
+        for dx in (-SPREAD, 0, SPREAD)
+    ]
+    where = middle.astype(np.float32) / max(height, width) * FARNESS**0.5
+    return np.hstack([*(sample / 3 for sample in samples), where]).astype(np.float32)
