@@ -129,7 +129,7 @@ class _Run:
         """How many tiles a level takes."""
         if self.tile is None or not level.wanted.any():
             return int(level.wanted.any())
-        return tiling.count(tiling.plan(level.wanted, *self._grid(level)))
+        return tiling.count(tiling.plan(level.wanted, self._grid(level)))
 
     def fill(self, level: Level) -> None:
         """Fill what is wanted of a level, in place."""
@@ -138,27 +138,27 @@ class _Run:
         else:
             self._tiles(level)
 
-    def _grid(self, level: Level) -> tuple[int, int, int]:
-        """(tile, overlap, margin) of a level: no tile is larger than it needs be for the photo,
-        unless the model was made for larger ones."""
+    def _grid(self, level: Level) -> tiling.Grid:
+        """No tile is larger than it needs be, unless the model was made for larger ones."""
         assert self.tile is not None
         card = self.inpainter.card
-        enough = _up_to(max(level.wanted.shape) + 2 * card.margin, card.multiple)
-        side = min(self.tile, max(card.tile or 0, enough))
-        return side, min(self.overlap, side - 1), min(card.margin, side // 4)
+        height, width = level.wanted.shape
+        least = min(self.tile, card.patch or card.tile or 0)
+        margin = min(card.margin, self.tile // 4)
+        return tiling.fitted((height, width), self.tile, self.overlap, margin, card.multiple, least)
 
     def _tiles(self, level: Level) -> None:
-        side, overlap, margin = self._grid(level)
-        batch = self.batch_size or max(1, BATCH_PIXELS // (side * side))
-        blend = tiling.Blend(level.wanted.shape[1], side, overlap, margin)
+        grid = self._grid(level)
+        batch = self.batch_size or max(1, BATCH_PIXELS // (grid.height * grid.width))
+        blend = tiling.Blend(level.wanted.shape[1], grid)
         # Filled pixels must not be read by the next row of tiles as if they were known, so the
         # mask stays as it is while the pixels change beneath it.
-        for row in tiling.plan(level.wanted, side, overlap, margin):
+        for row in tiling.plan(level.wanted, grid):
             blend.start(row)
             for start in range(0, len(row.lefts), batch):
                 lefts = row.lefts[start : start + batch]
                 images, masks = tiling.gather(
-                    level.pixels, level.damage, row.top, lefts, side,
+                    level.pixels, level.damage, row.top, lefts, grid,
                     guessed=self.inpainter.card.prior,
                 )  # fmt: skip
                 blend.add(lefts, self.inpainter(images, masks))
@@ -180,11 +180,6 @@ class _Run:
         self.done += tiles
         if self.progress:
             self.progress(self.done, self.total)
-
-
-def _up_to(length: int, multiple: int) -> int:
-    """The smallest multiple that is at least `length`."""
-    return -(-length // multiple) * multiple
 
 
 def _put(pixels: Pixels, mask: Mask, values: Floats) -> None:

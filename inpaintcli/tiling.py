@@ -1,6 +1,6 @@
 """Where tiles lie, how they are cut out of a photo, and how their results blend. Pure NumPy.
 
-Tiles form a regular grid of squares that overlap their neighbours. It reaches `margin` pixels
+Tiles form a regular grid of rectangles that overlap their neighbours. It reaches `margin` pixels
 beyond the photo, where tiles see its mirror image: no damaged pixel then lies at the edge of what
 a network sees. Only tiles that touch damage are cut out. Rows of tiles are worked off from top to
 bottom, so that no more than one row of float pixels is ever held.
@@ -14,6 +14,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inpaintcli.arrays import Floats, Mask, Pixels
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Height and width of the tiles, by how much neighbours overlap, and how far the grid reaches
+    beyond the photo, all in pixels; 0 <= overlap, margin < height, width."""
+
+    height: int
+    width: int
+    overlap: int = 0
+    margin: int = 0
 
 
 @dataclass(frozen=True)
@@ -43,14 +54,33 @@ def starts(length: int, tile: int, overlap: int, margin: int = 0) -> list[int]:
     return [offset - margin for offset in sorted(set(offsets))]
 
 
-def plan(mask: Mask, tile: int, overlap: int, margin: int = 0) -> list[Row]:
+def fitted(
+    shape: tuple[int, int], tile: int, overlap: int, margin: int, multiple: int = 1, least: int = 1
+) -> Grid:
+    """The grid for a photo of `shape` with tiles of at most `tile` px: as many as that takes, but
+    of the smallest sides with which they still cover it.
+
+    Sides are multiples of `multiple`, as `tile` must be, and at least `least` px.
+    """
+
+    def side(length: int) -> int:
+        span = length + 2 * margin
+        number = 1 if span <= tile else -(-(span - overlap) // (tile - overlap))
+        enough = -(-(span - overlap) // number) + overlap
+        return min(tile, max(least, -(-enough // multiple) * multiple))
+
+    height, width = (side(length) for length in shape)
+    return Grid(height, width, min(overlap, height - 1, width - 1), margin)
+
+
+def plan(mask: Mask, grid: Grid) -> list[Row]:
     """The tiles that touch damage in a bool (h, w) mask, row by row; rows without any left out."""
     height, width = mask.shape
-    lefts = np.asarray(starts(width, tile, overlap, margin))
-    begins, ends = np.clip(lefts, 0, width), np.clip(lefts + tile, 0, width)
+    lefts = np.asarray(starts(width, grid.width, grid.overlap, grid.margin))
+    begins, ends = np.clip(lefts, 0, width), np.clip(lefts + grid.width, 0, width)
     found: list[tuple[int, tuple[int, ...]]] = []
-    for top in starts(height, tile, overlap, margin):
-        damaged = np.concatenate([[0], np.cumsum(mask[max(0, top) : top + tile].any(0))])
+    for top in starts(height, grid.height, grid.overlap, grid.margin):
+        damaged = np.concatenate([[0], np.cumsum(mask[max(0, top) : top + grid.height].any(0))])
         touched = damaged[ends] > damaged[begins]
         if touched.any():
             found.append((top, tuple(lefts[touched].tolist())))
@@ -68,22 +98,22 @@ def gather(
     mask: Mask,
     top: int,
     lefts: tuple[int, ...],
-    tile: int,
+    grid: Grid,
     *,
     guessed: bool = False,
 ) -> tuple[Floats, Floats]:
-    """Cut tiles out of (h, w, 3) pixels: images (N, 3, tile, tile) in [0, 1] and masks
-    (N, 1, tile, tile), 1 = damaged. Damaged pixels are 0, or, where they hold a first guess
+    """Cut tiles out of (h, w, 3) pixels: images (N, 3, height, width) in [0, 1] and masks
+    (N, 1, height, width), 1 = damaged. Damaged pixels are 0, or, where they hold a first guess
     (`guessed`), what they are.
 
     Beyond the photo lies its mirror image, in which mirrored damage is damage.
     """
-    images = np.empty((len(lefts), 3, tile, tile), np.float32)
-    masks = np.empty((len(lefts), 1, tile, tile), np.float32)
+    images = np.empty((len(lefts), 3, grid.height, grid.width), np.float32)
+    masks = np.empty((len(lefts), 1, grid.height, grid.width), np.float32)
     scale = np.float32(1 / np.iinfo(pixels.dtype).max)
-    rows = _mirrored(top, tile, mask.shape[0])
+    rows = _mirrored(top, grid.height, mask.shape[0])
     for index, left in enumerate(lefts):
-        columns = _mirrored(left, tile, mask.shape[1])
+        columns = _mirrored(left, grid.width, mask.shape[1])
         masks[index, 0] = mask[rows][:, columns]
         np.multiply(pixels[rows][:, columns].transpose(2, 0, 1), scale, out=images[index])
     if not guessed:
@@ -99,17 +129,19 @@ def _mirrored(start: int, tile: int, length: int) -> slice | NDArray[np.intp]:
     return np.where(places < length, places, 2 * length - 1 - places)
 
 
-def window(tile: int, overlap: int) -> Floats:
-    """Blending weights (tile, tile), positive everywhere, a raised cosine across the overlap.
+def window(grid: Grid) -> Floats:
+    """Blending weights (height, width), positive everywhere, a raised cosine across the overlap.
 
     Weights of neighbours at the regular stride add up to 1 along an axis.
     """
+    overlap = grid.overlap
     ramp = np.sin(np.pi / 2 * (np.arange(overlap) + 0.5) / max(overlap, 1)) ** 2
-    profile = np.ones(tile, np.float32)
-    # Overlaps of more than half a tile make both ramps meet; their product still falls smoothly.
-    profile[:overlap] *= ramp
-    profile[tile - overlap :] *= ramp[::-1]
-    return np.maximum(np.outer(profile, profile), 1e-6).astype(np.float32)
+    profiles = [np.ones(side, np.float32) for side in (grid.height, grid.width)]
+    for profile in profiles:
+        # Overlaps of more than half a tile make both ramps meet; their product falls smoothly.
+        profile[:overlap] *= ramp
+        profile[len(profile) - overlap :] *= ramp[::-1]
+    return np.maximum(np.outer(*profiles), 1e-6).astype(np.float32)
 
 
 class Blend:
@@ -118,22 +150,23 @@ class Blend:
     For every row of a plan call `start`, `add` once or more, and `finish`.
     """
 
-    def __init__(self, width: int, tile: int, overlap: int, margin: int = 0):
-        self.tile, self.width, self.margin = tile, width, margin
-        self.weights = window(tile, overlap)[..., None]
+    def __init__(self, width: int, grid: Grid):
+        self.width, self.grid = width, grid
+        self.weights = window(grid)[..., None]
         self._top = 0
-        across = max(tile, width + 2 * margin)
-        self._sums = np.zeros((tile, across, 3), np.float32)
-        self._total = np.zeros((tile, across, 1), np.float32)
+        across = max(grid.width, width + 2 * grid.margin)
+        self._sums = np.zeros((grid.height, across, 3), np.float32)
+        self._total = np.zeros((grid.height, across, 1), np.float32)
 
     def start(self, row: Row) -> None:
         """Go on to a row; what lies between it and the last one has no damage."""
         self._top = row.top
 
     def add(self, lefts: tuple[int, ...], restored: Floats) -> None:
-        """Add (N, 3, tile, tile) results of tiles in this row that begin at `lefts`."""
+        """Add (N, 3, height, width) results of tiles in this row that begin at `lefts`."""
         for left, picture in zip(lefts, restored, strict=True):
-            columns = np.s_[:, left + self.margin : left + self.margin + self.tile]
+            first = left + self.grid.margin
+            columns = np.s_[:, first : first + self.grid.width]
             self._sums[columns] += picture.transpose(1, 2, 0) * self.weights
             self._total[columns] += self.weights
 
@@ -142,11 +175,12 @@ class Blend:
 
         Pixels that no tile has touched are 0.
         """
-        rows = min(row.below - self._top, self.tile)
-        inside = np.s_[max(0, -self._top) : rows, self.margin : self.margin + self.width]
+        tall, margin = self.grid.height, self.grid.margin
+        rows = min(row.below - self._top, tall)
+        inside = np.s_[max(0, -self._top) : rows, margin : margin + self.width]
         total = np.maximum(self._total[inside], 1e-12, dtype=np.float32)
         strip = np.divide(self._sums[inside], total, dtype=np.float32)
         for buffer in (self._sums, self._total):
-            buffer[: self.tile - rows] = buffer[rows:].copy()
-            buffer[self.tile - rows :] = 0
+            buffer[: tall - rows] = buffer[rows:].copy()
+            buffer[tall - rows :] = 0
         return max(0, self._top), strip

@@ -78,6 +78,30 @@ def test_the_fill_gets_the_grain_around_it(sigma: float, blur: float, equal: boo
     assert between == pytest.approx([float(equal)] * 3, abs=0.15)
 
 
+def test_shading_is_not_taken_for_grain() -> None:
+    y, x = np.mgrid[0:HEIGHT, 0:WIDTH]
+    waves = 128 + 50 * np.sin(x / 18) * np.cos(y / 22)
+    clean = np.repeat(waves[..., None], 3, 2).astype("f4")
+    pixels = photo(clean, noise(5), hole())
+    add_grain(pixels, hole())
+    added = (pixels - clean)[HOLE]
+    assert added.std() == pytest.approx(5, rel=0.2)
+    assert lag(added[..., 0]) == pytest.approx(0, abs=0.1)
+
+
+def test_strips_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
+    mask = hole()
+    mask[60:, 40:43] = True
+    one, many = (photo(smooth(), noise(10, 0.7), mask) for _ in range(2))
+    monkeypatch.setattr("inpaintcli.grain.STRIP", 1024)
+    add_grain(one, mask)
+    monkeypatch.setattr("inpaintcli.grain.STRIP", 32)
+    add_grain(many, mask)
+    # Sums in another order may round otherwise, hardly ever.
+    assert (one != many).mean() < 0.001
+    assert np.abs(one.astype(int) - many).max() <= 1
+
+
 def test_uneven_channels_keep_their_own_amounts() -> None:
     clean, mask = smooth(), hole()
     grain = noise(8, equal=False) * np.array([0.5, 1, 2], np.float32)
@@ -137,6 +161,17 @@ def test_a_thin_scratch_is_not_overdone() -> None:
 @pytest.mark.parametrize("sigma", [0, 1])
 def test_auto_leaves_clean_photos_alone(clean: Noise, sigma: float) -> None:
     pixels = photo(clean, noise(1) * sigma, hole())
+    before = pixels.copy()
+    add_grain(pixels, hole())
+    assert np.array_equal(pixels, before)
+
+
+def test_an_even_patch_in_a_busy_photo_is_not_grain() -> None:
+    # A lawn beside bushes: the busy part has no floor that the even part could be the grain of.
+    bushes = noise(1, 0.7) * np.exp(np.float32(1.5) * noise(1, 20)) * 12
+    lawn = np.zeros((HEIGHT, WIDTH, 1), np.float32)
+    lawn[:, :64] = 1
+    pixels = photo(170 - 110 * lawn + 0 * bushes, bushes + lawn * (noise(6) - bushes), hole())
     before = pixels.copy()
     add_grain(pixels, hole())
     assert np.array_equal(pixels, before)

@@ -10,23 +10,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inpaintcli import tiling
+from inpaintcli.tiling import Grid
 
 sides = st.integers(1, 150)
-Grid = tuple[int, int, int]
 
 
 @st.composite
 def grids(draw: st.DrawFn) -> Grid:
-    """(tile, overlap, margin)."""
-    tile = draw(st.integers(1, 48))
-    return tile, draw(st.integers(0, tile - 1)), draw(st.integers(0, tile - 1))
+    height, width = draw(st.integers(1, 48)), draw(st.integers(1, 48))
+    most = min(height, width) - 1
+    return Grid(height, width, draw(st.integers(0, most)), draw(st.integers(0, most)))
 
 
 @given(length=sides, grid=grids())
 def test_starts_cover_the_length_and_the_margins_without_leaving_them(
     length: int, grid: Grid
 ) -> None:
-    tile, overlap, margin = grid
+    tile, overlap, margin = grid.width, grid.overlap, grid.margin
     offsets = tiling.starts(length, tile, overlap, margin)
     assert offsets[0] == -margin
     assert offsets == sorted(set(offsets))
@@ -42,14 +42,15 @@ def test_starts_cover_the_length_and_the_margins_without_leaving_them(
 def test_plan_has_exactly_the_tiles_that_touch_damage(
     height: int, width: int, grid: Grid, seed: int
 ) -> None:
-    tile = grid[0]
     mask = np.random.default_rng(seed).random((height, width)) < 0.01
-    planned = {(row.top, left) for row in tiling.plan(mask, *grid) for left in row.lefts}
+    planned = {(row.top, left) for row in tiling.plan(mask, grid) for left in row.lefts}
     touching = {
         (top, left)
-        for top in tiling.starts(height, *grid)
-        for left in tiling.starts(width, *grid)
-        if mask[max(0, top) : max(0, top + tile), max(0, left) : max(0, left + tile)].any()
+        for top in tiling.starts(height, grid.height, grid.overlap, grid.margin)
+        for left in tiling.starts(width, grid.width, grid.overlap, grid.margin)
+        if mask[
+            max(0, top) : max(0, top + grid.height), max(0, left) : max(0, left + grid.width)
+        ].any()
     }
     assert planned == touching
 
@@ -66,16 +67,15 @@ def test_what_is_gathered_and_blended_is_the_photo_again(
     height: int, width: int, grid: Grid, depth: type[np.uint8], seed: int
 ) -> None:
     """An inpainter that knew every pixel would give the photo back, at any size and overlap."""
-    tile, overlap, margin = grid
     rng = np.random.default_rng(seed)
     top_value = np.iinfo(depth).max
     photo = rng.integers(0, top_value, (height, width, 3), endpoint=True).astype(depth)
     damage = rng.random((height, width)) < 0.05
     nothing = np.zeros_like(damage)
     result = np.zeros(photo.shape, np.float32)
-    blend = tiling.Blend(width, tile, overlap, margin)
-    for row in tiling.plan(damage, tile, overlap, margin):
-        images, masks = tiling.gather(photo, nothing, row.top, row.lefts, tile)
+    blend = tiling.Blend(width, grid)
+    for row in tiling.plan(damage, grid):
+        images, masks = tiling.gather(photo, nothing, row.top, row.lefts, grid)
         assert not masks.any()
         blend.start(row)
         blend.add(row.lefts, images)
@@ -93,7 +93,7 @@ def test_what_is_gathered_and_blended_is_the_photo_again(
 def test_beyond_the_photo_lies_its_mirror_image(height: int, width: int, top: int) -> None:
     photo = np.random.default_rng(0).integers(0, 256, (height, width, 3)).astype(np.uint8)
     mask = photo[..., 0] < 40
-    images, masks = tiling.gather(photo, mask, top, (top,), 32)
+    images, masks = tiling.gather(photo, mask, top, (top,), Grid(32, 32))
     # NumPy's own mirror, far enough on all sides.
     far = ((64, 64), (64, 64))
     mirrored = np.pad(photo, (*far, (0, 0)), mode="symmetric")
@@ -108,7 +108,7 @@ def test_gather_hides_damaged_pixels() -> None:
     photo = np.full((8, 8, 3), 255, np.uint8)
     mask = np.zeros((8, 8), bool)
     mask[2, 3] = True
-    images, masks = tiling.gather(photo, mask, 0, (0, 4), 4)
+    images, masks = tiling.gather(photo, mask, 0, (0, 4), Grid(4, 4))
     assert images.shape == (2, 3, 4, 4)
     assert images[0, :, 2, 3].tolist() == [0, 0, 0]
     assert images.sum() == 2 * 3 * 16 - 3
@@ -117,13 +117,34 @@ def test_gather_hides_damaged_pixels() -> None:
 
 @given(grid=grids())
 def test_weights_are_positive_and_add_up_across_the_overlap(grid: Grid) -> None:
-    tile, overlap, _ = grid
-    weights = tiling.window(tile, overlap)
-    assert weights.shape == (tile, tile)
+    weights, overlap = tiling.window(grid), grid.overlap
+    assert weights.shape == (grid.height, grid.width)
     assert (weights > 0).all()
-    if 0 < overlap <= tile // 2:
-        profile = np.sqrt(np.diag(weights))
-        np.testing.assert_allclose(profile[:overlap] + profile[tile - overlap :], 1, rtol=1e-5)
+    for side, across in ((grid.height, weights), (grid.width, weights.T)):
+        if 0 < overlap <= min(grid.height, grid.width) // 2:
+            profile = across.sum(1)
+            both = profile[:overlap] + profile[side - overlap :]
+            np.testing.assert_allclose(both, both[0], rtol=1e-4)
+
+
+@given(
+    height=st.integers(1, 3000), width=st.integers(1, 3000), margin=st.integers(0, 32),
+    multiple=st.sampled_from([1, 8]), least=st.integers(1, 64),
+)  # fmt: skip
+def test_fitted_tiles_are_as_few_as_the_largest_but_no_larger_than_needed(
+    height: int, width: int, margin: int, multiple: int, least: int
+) -> None:
+    tile, overlap = 256, 32
+    grid = tiling.fitted((height, width), tile, overlap, margin, multiple, least)
+    for length, side in ((height, grid.height), (width, grid.width)):
+        assert side <= tile
+        assert side % multiple == 0 or side == least
+        number = len(tiling.starts(length, side, grid.overlap, margin))
+        assert number == len(tiling.starts(length, tile, overlap, margin))
+        smaller = side - multiple
+        if smaller >= least and smaller > overlap:
+            # One step less would take more tiles, or leave the photo's end uncovered.
+            assert number * (smaller - overlap) + overlap < length + 2 * margin
 
 
 @pytest.mark.parametrize(("overlap", "margin"), [(16, 0), (17, 0), (-1, 0), (0, 16), (0, -1)])

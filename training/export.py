@@ -68,7 +68,7 @@ SETTINGS = {
     32: Setting(tile=32, overlap=8, margin=8, reach=4),
     64: Setting(tile=64, overlap=16, margin=8, reach=8),
 }
-PHOTO = Setting(tile=256, overlap=32, margin=16, reach=24, prior=True, texture=True)
+PHOTO = Setting(tile=512, overlap=16, margin=16, reach=24, prior=True, texture=True)
 CIFAR10_LICENCE = "CIFAR-10: free for research, no explicit licence; see README"
 HISTORY_ROWS = 20
 
@@ -296,6 +296,7 @@ def card(
         "name": state.name,
         "version": VERSION,
         "summary": SUMMARIES[state.name],
+        "patch": str(state.config.patch),
         "multiple": str(multiple_of(state.config.network)),
         **{name: str(int(value)) for name, value in asdict(setting).items()},
         "trained_on": state.origin,

@@ -18,6 +18,9 @@ class Card:
     summary: str
     #: Side in pixels of the square tiles that it is run on; None takes the photo whole.
     tile: int | None = None
+    #: Side in pixels of the patches that it was trained on, below which tiles are not cut where a
+    #: photo would fit into less; None for as large as `tile`.
+    patch: int | None = None
     #: Pixels by which neighbouring tiles overlap.
     overlap: int = 0
     #: Pixels of the photo's mirror image that tiles see beyond its edge.

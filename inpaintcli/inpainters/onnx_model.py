@@ -72,6 +72,7 @@ def card_of(metadata: dict[str, str], path: Path, fixed_side: int | None = None)
             name=metadata.get("name", path.stem),
             summary=metadata.get("summary", ""),
             tile=tile,
+            patch=number("patch", 0, 1) if metadata.get("patch") and not fixed_side else None,
             overlap=overlap,
             margin=min(number("margin", overlap, 0), tile // 4),
             multiple=multiple,
