@@ -41,6 +41,16 @@ def check_device(device: str) -> None:
         raise UsageError(f"unknown device {device!r}: choose from auto, cpu, cuda or cuda:N")
 
 
+def may_use_cuda(device: str) -> bool:
+    """True where a session on `device` could come to run on CUDA: ONNX Runtime was built for it."""
+    if device == "cpu":
+        return False
+    with silence():
+        import onnxruntime as ort
+
+        return "CUDAExecutionProvider" in ort.get_available_providers()
+
+
 class Session:
     """One model file, loaded on one device."""
 

@@ -26,13 +26,13 @@ from inpaintcli.arrays import Floats, Mask, Pixels
 PATCH, STRIDE = 16, 8
 #: Depth in pixels, from the nearest known pixel, at which detail begins to come in and at which
 #: it is in full. Nearer to the edge the network knows better.
-BEGIN, FULL = 2.0, 6.0
+BEGIN, FULL = 5.0, 13.0
 #: How far the guide is blurred (sigma), and how far apart it is sampled, 3x3 places a patch.
 BLUR, SPREAD = 3.0, 6
 #: How much a source may cost for lying one whole neighbourhood away, in squared intensities.
 FARNESS = 0.02
 #: Share of the missing detail that is added.
-STRENGTH = 0.75
+STRENGTH = 1.0
 #: Surroundings of a wide region that are searched, in pixels: at least, at most.
 MARGINS = (96, 256)
 #: Side in pixels of what is worked on at a time.

@@ -320,7 +320,10 @@ class TestBadCalls:
             (["print.png", "--mask", "mask.png", "-o", "text.onnx/x"], BAD_CALL, ["text.onnx"]),
             (["print.png", "--mask", "mask.png", "--tile", "20"], BAD_CALL, ["--tile", "8"]),
             (["print.png", "--mask", "mask.png", "--tile", "-1"], BAD_CALL, ["--tile"]),
-            (["print.png", "--mask", "mask.png", "--overlap", "32"], BAD_CALL, ["--overlap"]),
+            (["print.png", "--mask", "mask.png", "--overlap", "512"], BAD_CALL, ["--overlap"]),
+            (["print.png", "--mask", "mask.png", "--grain", "much"], BAD_CALL, ["--grain", "off"]),
+            (["print.png", "--mask", "mask.png", "--grain", "9"], BAD_CALL, ["--grain", "4"]),
+            (["print.png", "--mask", "mask.png", "--seed", "-1"], BAD_CALL, ["--seed"]),
             (["print.png", "--mask", "mask.png", "--device", "tpu"], BAD_CALL, ["tpu", "cuda"]),
             (["print.png", "--mask", "mask.png", "--in-place", "-o", "x"], BAD_CALL, ["-o"]),
             (["print.png", "--mask", "mask.png", "--nix"], BAD_CALL, ["--nix"]),
@@ -420,7 +423,8 @@ def test_an_interrupt_leaves_whole_files_and_tells_what_was_done(tmp_path: Path)
     for number in range(40):
         save(tmp_path / f"in/{number:02d}.png", picture(200, 300))
     save_mask(tmp_path / "mask.png", stripe(200, 300))
-    words = ["restore", "in", "--mask", "mask.png", "-o", "out", "--threads", "1"]
+    words = ["restore", "in", "--mask", "mask.png", "-o", "out", "--threads", "1", "--model",
+             "autoencoder"]  # fmt: skip
     process = subprocess.Popen(
         [sys.executable, "-m", "inpaintcli", *words],
         cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
@@ -454,9 +458,11 @@ def test_models_lists_every_method_with_its_card() -> None:
         row["name"]: row for row in map(json.loads, inpaint("models", "--json").stdout.splitlines())
     }
     assert set(rows) == {
-        "autoencoder", "partial-conv", "telea", "navier-stokes", "patchmatch", "biharmonic",
+        "photo", "autoencoder", "partial-conv", "autoencoder-photos", "partial-conv-photos",
+        "telea", "navier-stokes", "patchmatch", "biharmonic",
     }  # fmt: skip
-    assert sum(row["default"] for row in rows.values()) == 1
+    assert [name for name, row in rows.items() if row["default"]] == ["photo"]
+    assert rows["photo"]["scores"]["holes_texture"] >= 0.5
     for name in ("autoencoder", "partial-conv"):
         assert rows[name]["tile"] == 32
         assert 0 < rows[name]["size"] < 10_000_000

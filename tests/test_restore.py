@@ -8,10 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inpaintcli import load_model, restore
+from inpaintcli.arrays import Floats
 from inpaintcli.errors import PhotoError, UsageError
+from inpaintcli.inpainters.base import Card
+from inpaintcli.inpainters.registry import NETWORKS
 from tests.helpers import MeanFill, picture, stripe
-
-NETWORKS = ("autoencoder", "partial-conv")
 
 
 @given(
@@ -124,6 +125,65 @@ def test_arrays_and_tiles_that_do_not_fit_are_refused(
     arguments: dict[str, object] = {"pixels": picture(), "mask": stripe(), "model": MeanFill()}
     with pytest.raises(UsageError, match=message):
         restore(**{**arguments, **change})  # type: ignore[arg-type]
+
+
+class Echo:
+    """An inpainter that returns what it is given, first guess included, and counts pixels."""
+
+    def __init__(self, tile: int | None = 32, reach: int | None = None):
+        self.card = Card("echo", "", tile=tile, overlap=8, multiple=8, reach=reach, prior=True)
+        self.pixels: list[int] = []
+
+    def __call__(self, images: Floats, masks: Floats) -> Floats:
+        self.pixels.append(int(masks.sum()))
+        return images.copy()
+
+
+def test_a_first_guess_is_a_smooth_continuation_of_the_known_pixels() -> None:
+    """On a ramp the guess is the ramp, to within a few steps; what was there does not shine in."""
+    ramp = np.repeat(np.linspace(0, 255, 96).round().astype(np.uint8)[None, :, None], 96, 0)
+    ramp = np.repeat(ramp, 3, 2)
+    mask = np.zeros((96, 96), bool)
+    mask[30:60, 40:52] = True
+    damaged = ramp.copy()
+    damaged[mask] = 255
+    for tile in (32, None):
+        guess = restore(damaged, mask, Echo(tile), grain="off")
+        assert np.abs(guess[mask].astype(int) - ramp[mask]).max() <= 12
+        assert (guess[~mask] == ramp[~mask]).all()
+    # Neither does the tile: the guess is made of the whole photo.
+    small, large = (restore(damaged, mask, Echo(), tile=t, grain="off") for t in (16, 64))
+    assert np.abs(small.astype(int) - large).max() <= 1
+
+
+def test_only_deep_damage_is_filled_at_coarser_sizes_first() -> None:
+    pixels = picture(96, 96)
+    thin, deep = np.zeros((96, 96), bool), np.zeros((96, 96), bool)
+    thin[10:80, 20:24] = True
+    deep[20:70, 20:70] = True
+    for mask, more in ((thin, False), (deep, True)):
+        once, refined = Echo(), Echo(reach=6)
+        restore(pixels, mask, once, grain="off")
+        restore(pixels, mask, refined, grain="off")
+        assert (sum(refined.pixels) > sum(once.pixels)) == more
+
+
+def test_grain_is_the_users_choice() -> None:
+    rng = np.random.default_rng(0)
+    grainy = np.clip(rng.normal(128, 12, (200, 200, 1)), 0, 255).astype(np.uint8).repeat(3, 2)
+    mask = np.zeros((200, 200), bool)
+    mask[90:110, 20:180] = True
+    off, auto, twice = (
+        restore(grainy, mask, MeanFill(), grain=g)[mask].std() for g in ("off", "auto", 2)
+    )
+    assert off < 6
+    assert auto == pytest.approx(12, rel=0.25)
+    assert twice == pytest.approx(24, rel=0.25)
+    once, other = (restore(grainy, mask, MeanFill(), seed=s) for s in (0, 1))
+    assert (once != other).any()
+    assert (once == restore(grainy, mask, MeanFill(), seed=0)).all()
+    with pytest.raises(UsageError, match="grain"):
+        restore(grainy, mask, MeanFill(), grain="much")
 
 
 @pytest.mark.parametrize("model", NETWORKS)

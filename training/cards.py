@@ -14,7 +14,7 @@ from pathlib import Path
 import onnx
 
 from inpaintcli.files import write_whole
-from inpaintcli.inpainters.registry import NETWORKS, WEIGHTS
+from inpaintcli.inpainters.registry import NETWORKS, ON_CPU, WEIGHTS
 
 HEAD = """# Cards of the shipped weights
 
@@ -22,14 +22,16 @@ Written by `python -m training.cards` from the metadata inside the model files.
 """
 #: What the page shows of the metadata, in this order; the rest has a place of its own.
 FIELDS = (
-    "summary", "version", "parameters", "tile", "overlap", "margin", "multiple", "reach",
+    "summary", "version", "parameters", "tile", "overlap", "margin", "multiple", "reach", "patch",
+    "prior", "texture", "precision",
     "trained_on", "data_licence", "licence", "epochs", "steps", "seed", "validation_hole_psnr",
 )  # fmt: skip
 
 
 def main() -> None:
     """Write the page."""
-    pages = [HEAD, *(page(WEIGHTS / f"{name}.onnx") for name in NETWORKS)]
+    names = [file for name in NETWORKS for file in (name, ON_CPU.get(name)) if file]
+    pages = [HEAD, *(page(WEIGHTS / f"{name}.onnx") for name in names)]
     write_whole(WEIGHTS / "README.md", "\n".join(pages).encode())
 
 
@@ -41,8 +43,10 @@ def page(path: Path) -> str:
     lines += [f"| {field} | {card[field]} |" for field in FIELDS if field in card]
     lines += ["", "Trained by", ""]
     lines += [f"    {command}" for command in card["command"].split(" && ")]
-    lines += ["", "Scores on CIFAR-10's test pictures (`python -m training.results`):", ""]
     scores = json.loads(card.get("scores", "{}"))
+    lines += ["", "Scores: `*_hole_psnr` in dB and `*_texture` on CBSD68 "
+              "(`python -m training.photographs`), the others on CIFAR-10's test pictures "
+              "(`python -m training.results`):", ""]  # fmt: skip
     lines += [f"* {name}: {value}" for name, value in scores.items()]
     rows = json.loads(card["history"])
     lines += ["", "The run that ended in these weights:", ""]

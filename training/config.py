@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tomllib
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -11,6 +12,7 @@ from inpaintcli.damage import KINDS
 
 CONFIGS = Path(__file__).parent / "configs"
 Part = TypeVar("Part")
+OPTIMIZERS = ("adamw", "muon")
 
 
 class ConfigError(Exception):
@@ -34,6 +36,11 @@ class Network:
         _check_whole((self.stem,), "stem")
         if len(self.widths) != len(self.depths):
             raise ConfigError(f"{len(self.widths)} widths and {len(self.depths)} depths: as many")
+        if self.dilations:
+            _check_whole(self.dilations, "dilations")
+            if len(self.dilations) != self.depths[-1]:
+                raise ConfigError(f"{len(self.dilations)} dilations: the last depth is "
+                                  f"{self.depths[-1]}: as many")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -54,8 +61,10 @@ class Damage:
 
     def __post_init__(self) -> None:
         """Raise ConfigError for ranges that are none."""
+        if not isinstance(self.kinds, dict):
+            raise ConfigError(f"kinds = {self.kinds!r}: give a table of shares by kind")
         for kind, share in self.kinds.items():
-            if kind not in (*KINDS, "film") or not isinstance(share, int | float) or share < 0:
+            if kind not in (*KINDS, "film") or not _from_0_on(share):
                 raise ConfigError(
                     f"kinds: {kind} = {share!r}: give {', '.join(KINDS)} or film a share from 0 on"
                 )
@@ -108,8 +117,16 @@ class Config:
         for name in ("learning_rate", "weight_decay", "known_weight", "square_weight", "ema_decay",
                      "coarse_share", "grey_share", "shrink_share", "fall_share"):  # fmt: skip
             value = getattr(self, name)
-            if not isinstance(value, int | float) or value < 0:
+            if not _from_0_on(value):
                 raise ConfigError(f"{name} = {value!r}: give a number from 0 on")
+            if name.endswith("_share") and value > 1:
+                raise ConfigError(f"{name} = {value!r}: give a share from 0 to 1")
+        if self.optimizer not in OPTIMIZERS:
+            raise ConfigError(
+                f"optimizer = {self.optimizer!r}: choose from {', '.join(OPTIMIZERS)}"
+            )
+        if not isinstance(self.guess, bool):
+            raise ConfigError(f"guess = {self.guess!r}: give true or false")
 
     def to_dict(self) -> dict[str, Any]:
         """Plain numbers and lists, as checkpoints and cards keep them."""
@@ -144,6 +161,11 @@ def _check_whole(values: Any, name: str) -> None:
     for value in values:
         if not isinstance(value, int) or value < 1:
             raise ConfigError(f"{name}: {value!r} is no whole number above 0")
+
+
+def _from_0_on(value: Any) -> bool:
+    """True for a finite number from 0 on; TOML knows nan and inf."""
+    return isinstance(value, int | float) and math.isfinite(value) and value >= 0
 
 
 def _plain(value: Any) -> Any:

@@ -103,15 +103,13 @@ def load(path: Path, split: Split = "train") -> Pictures:
     if path.name == "cifar-10-python.tar.gz":
         _verify(_read(path), ARCHIVE_MD5, path)
         wanted = {f"cifar-10-batches-py/{name}" for name in _batches(split)}
-        batches = {PurePosixPath(n).name: data for n, data in _members(path) if n in wanted}
+        batches = {PurePosixPath(n).name: data for n, data in members(path) if n in wanted}
         return _cifar(batches, path.name)
-    members = {
-        name: data
-        for name, data in _members(path)
-        if PurePosixPath(name).suffix.lower() in SUFFIXES
+    pictures = {
+        name: data for name, data in members(path) if PurePosixPath(name).suffix.lower() in SUFFIXES
     }
-    chosen = _of_split(sorted(members), split, path)
-    return _decoded(((name, members[name]) for name in chosen), path)
+    chosen = _of_split(sorted(pictures), split, path)
+    return _decoded(((name, pictures[name]) for name in chosen), path)
 
 
 def _batches(split: Split) -> list[str]:
@@ -133,7 +131,8 @@ def _verify(data: bytes, md5: str, path: Path | str) -> None:
         )
 
 
-def _members(path: Path) -> Iterator[tuple[str, bytes]]:
+def members(path: Path) -> Iterator[tuple[str, bytes]]:
+    """Name and content of every file in a tar; raises DataError where it is broken or cut off."""
     try:
         with tarfile.open(path) as archive:
             for member in archive:

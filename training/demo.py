@@ -36,6 +36,7 @@ class Demo:
 DEMOS = (
     Demo("astronaut.png", "scratches", 11, (0, 96)),
     Demo("rocket.jpg", "text", 5, (100, 200)),
+    Demo("chelsea.png", "holes", 3, (0, 80)),
 )
 SIDE = 300
 

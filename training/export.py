@@ -68,7 +68,7 @@ SETTINGS = {
     32: Setting(tile=32, overlap=8, margin=8, reach=4),
     64: Setting(tile=64, overlap=16, margin=8, reach=8),
 }
-PHOTO = Setting(tile=512, overlap=16, margin=16, reach=24, prior=True, texture=True)
+PHOTO = Setting(tile=512, overlap=16, margin=16, reach=1, prior=True, texture=True)
 CIFAR10_LICENCE = "CIFAR-10: free for research, no explicit licence; see README"
 HISTORY_ROWS = 20
 
@@ -290,7 +290,12 @@ def card(
     if data_licence is None:
         cifar10 = state.origin.lower().startswith(("cifar-10", "cifar10"))
         data_licence = CIFAR10_LICENCE if cifar10 else "unknown: see where the pictures come from"
-    setting = PHOTO if state.config.guess else SETTINGS[state.config.patch]
+    setting = PHOTO if state.config.guess else SETTINGS.get(state.config.patch)
+    if not setting:
+        raise ExportError(
+            f"a network without a first guess, trained on patches of {state.config.patch} px: "
+            f"settings are known for {', '.join(map(str, SETTINGS))} px"
+        )
     parameters = sum(tensor.numel() for tensor in state.averaged.values())
     return {
         "name": state.name,

@@ -3,14 +3,13 @@ sprinkles), as shapes of masks. Read from FilmDamageSimulator's tar where it lie
 
 from __future__ import annotations
 
-import tarfile
 from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from training.data import DataError
+from training.data import DataError, members
 
 Shape = NDArray[np.uint8]
 
@@ -24,18 +23,14 @@ def load(path: Path) -> list[Shape]:
     Raises DataError with one line that names the path.
     """
     shapes: dict[str, Shape] = {}
-    try:
-        with tarfile.open(path) as archive:
-            for member in archive:
-                file = archive.extractfile(member) if member.name.endswith(".png") else None
-                if file:
-                    data = np.frombuffer(file.read(), np.uint8)
-                    picture = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
-                    if picture is None or picture.ndim != 3 or picture.shape[2] != 4:
-                        raise DataError(f"{path}: {member.name} is no picture with alpha")
-                    shapes[member.name] = (picture[..., 3] > OPAQUE).astype(np.uint8)
-    except (OSError, tarfile.TarError) as error:
-        raise DataError(f"{path}: not a readable tar archive ({error})") from None
+    for name, data in members(path):
+        if not name.endswith(".png"):
+            continue
+        content = np.frombuffer(data, np.uint8)
+        picture = cv2.imdecode(content, cv2.IMREAD_UNCHANGED) if data else None
+        if picture is None or picture.ndim != 3 or picture.shape[2] != 4:
+            raise DataError(f"{path}: {name} is no picture with alpha")
+        shapes[name] = (picture[..., 3] > OPAQUE).astype(np.uint8)
     if not shapes:
         raise DataError(f"{path}: holds no artefacts")
     return [shapes[name] for name in sorted(shapes)]
@@ -51,7 +46,8 @@ def sprinkle(canvas: Shape, shapes: list[Shape], rng: np.random.Generator, share
         turn = cv2.getRotationMatrix2D(
             (shape.shape[1] / 2, shape.shape[0] / 2), float(rng.uniform(0, 360)), scale
         )
-        turn[:, 2] += side / 2 - np.array([shape.shape[1], shape.shape[0]]) / 2
+        turn[0, 2] += (side - shape.shape[1]) / 2
+        turn[1, 2] += (side - shape.shape[0]) / 2
         # Interpolated, then cut low: a hair that is thinner than a pixel stays whole.
         turned = cv2.warpAffine(shape * 255, turn, (side, side), flags=cv2.INTER_AREA) > 64
         top, left = int(rng.integers(-side + 1, height)), int(rng.integers(-side + 1, width))

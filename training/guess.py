@@ -29,7 +29,8 @@ def doubled(images: Tensor, height: int, width: int) -> Tensor:
 
 def push_pull(images: Tensor, masks: Tensor) -> Tensor:
     """The pictures with their damaged pixels filled from coarser levels; known ones as they are."""
-    if not bool(masks.any()):
+    # One pixel, and damaged: of that picture nothing is known at all, and it stays black.
+    if not bool(masks.any()) or images.shape[2:] == (1, 1):
         return images
     below = push_pull(*halved(images, masks))
     return torch.where(masks > 0, doubled(below, *images.shape[2:]), images)

@@ -44,7 +44,9 @@ class Sheets:
             raise ConfigError("damage of kind film: give the tar of artefacts with --film")
         shapes = film.load(artefacts) if artefacts and "film" in self.kinds else []
         rng = np.random.default_rng([seed, 3])
-        self.sheets = {kind: [_draw(kind, rng, shapes) for _ in range(count)] for kind in self.kinds}
+        self.sheets = {
+            kind: [_draw(kind, rng, shapes) for _ in range(count)] for kind in self.kinds
+        }
 
     def crop(self, side: int, rng: np.random.Generator) -> Sheet:
         """uint8 (side, side), 1 = damaged, of a random kind; turned or mirrored at random."""

@@ -35,8 +35,8 @@ class Muon(torch.optim.Optimizer):
         super().__init__(parameters, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
 
     @torch.no_grad()
-    def step(self, closure: Any = None) -> None:
-        """One step; every parameter must have a gradient."""
+    def step(self, closure: Any = None) -> None:  # type: ignore[override]
+        """One step of every parameter that has a gradient; `closure` is not called."""
         for group in self.param_groups:
             rate, momentum = group["lr"], group["momentum"]
             for parameter in group["params"]:
@@ -66,7 +66,8 @@ def orthogonal(matrix: Tensor, steps: int = 5) -> Tensor:
     for _ in range(steps):
         gram = x @ x.T
         x = A * x + (B * gram + C * gram @ gram) @ x
-    return x.T if tall else x
+    result: Tensor = x.T if tall else x
+    return result
 
 
 def _adam(gradient: Tensor, state: dict[str, Any]) -> Tensor:

@@ -13,6 +13,8 @@ multiples of `2 ** len(widths)`.
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -49,13 +51,10 @@ class PhotoNetwork(nn.Module):
             for width, depth in zip(widths[:-1], depths[:-1], strict=True)
         )
         self.down = nn.ModuleList(
-            nn.Conv2d(fine, coarse, 2, 2)
-            for fine, coarse in zip(widths, widths[1:], strict=False)
+            nn.Conv2d(fine, coarse, 2, 2) for fine, coarse in pairwise(widths)
         )
         self.middle = nn.Sequential(*(Block(widths[-1], dilation) for dilation in middle))
-        self.up = nn.ModuleList(
-            nn.Conv2d(coarse, fine * 4, 1) for fine, coarse in zip(widths, widths[1:], strict=False)
-        )
+        self.up = nn.ModuleList(nn.Conv2d(coarse, fine * 4, 1) for fine, coarse in pairwise(widths))
         self.decoder = nn.ModuleList(
             nn.Sequential(*(Block(width) for _ in range(depth)))
             for width, depth in zip(widths[:-1], depths[:-1], strict=True)

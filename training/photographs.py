@@ -33,7 +33,7 @@ from inpaintcli.damage import Kind, apply_mask, draw_mask, generator
 from inpaintcli.errors import InpaintError
 from inpaintcli.files import write_whole
 from inpaintcli.inpainters.base import Inpainter
-from inpaintcli.inpainters.registry import CLASSICAL, DEFAULT, NETWORKS, load_model
+from inpaintcli.inpainters.registry import CLASSICAL, DEFAULT, NETWORKS, ON_CPU, WEIGHTS, load_model
 from inpaintcli.metrics import Scores
 from inpaintcli.restore import restore
 from training.command import shell_command
@@ -49,6 +49,8 @@ REQUIRED = {"scratches": 1.5, "strokes": 1.5, "text": 1.5, "holes": 0.5}
 AIM = {"scratches": 2.5, "strokes": 2.5, "text": 2.5, "holes": 0.5}
 TEXTURE = 0.5
 GRID_PHOTOS = 2
+#: Side in pixels of what the grid shows of a photo.
+GRID_SIDE = 160
 #: Heading, field of Scores, format.
 COLUMNS = (
     ("hole PSNR (dB)", "hole_psnr", ".2f"),
@@ -80,9 +82,16 @@ def main(
     ),
     limit: Annotated[int | None, typer.Option(min=1, help="Use only N, evenly spaced.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Fixes the damage.")] = 0,
-    out: Annotated[Path, typer.Option(help="Folder for table and pictures.")] = Path(
-        "assets/results"
-    ),
+    out: Annotated[Path, typer.Option(help="Folder for the table.")] = Path("assets/results"),
+    sheet: Annotated[
+        Path | None, typer.Option(help="Also write a picture of what every method made to FILE.")
+    ] = None,
+    keep: Annotated[
+        bool,
+        typer.Option(
+            "--keep", help="Measure only what an earlier run of the same setting left out of OUT."
+        ),
+    ] = False,
     write_cards: Annotated[
         bool, typer.Option("--write-cards", help="Write the scores into the shipped models' cards.")
     ] = False,
@@ -99,41 +108,49 @@ def main(
         items = photos.items[:: -(-len(photos) // limit) if limit else 1]
         out.mkdir(parents=True, exist_ok=True)
     except StopIteration:
-        console.print(f"Error: --kinds {kinds}: choose from {', '.join(KINDS)}", style="red")
+        console.print(f"Error: --kinds {kinds}: choose from {', '.join(KINDS)}", style="red",
+                      markup=False)  # fmt: skip
         raise typer.Exit(2) from None
     except (DataError, InpaintError, OSError) as error:
         console.print(f"Error: {error}", style="red", markup=False)
         raise typer.Exit(2) from None
 
-    results = list(measured(items, names, chosen, seed, workers or os.cpu_count() or 1, console))
     setting = (
         f"{len(items)} photographs of {photos.origin}, damage of `inpaint damage` (seed {seed}), "
         "grain off; means over the photographs"
     )
+    kept = earlier(out / "photographs.json", setting) if keep else []
+    have = {(result.kind, result.method) for result in kept}
+    wanted = [pair for pair in product(chosen, names) if pair not in have]
+    new = measured(items, wanted, seed, workers or os.cpu_count() or 1, console)
+    order = {
+        pair: place for place, pair in enumerate(product(KINDS, (*names, *NETWORKS, *CLASSICAL)))
+    }
+    results = sorted([*kept, *new], key=lambda r: order.get((r.kind, r.method), len(order)))
     verdicts = judged(results)
     (out / "photographs.json").write_text(as_json(results, setting), encoding="utf-8")
     write_whole(out / "photographs.md", markdown(results, verdicts, setting).encode())
-    write_whole(out / "photographs.png", png(pictures(items, names, chosen, seed)))
+    if sheet:
+        write_whole(sheet, png(pictures(items, names, chosen, seed)))
     if write_cards:
+        # Here and not above: PyTorch, which export imports, would burden every process.
         from training.export import update_scores
-        from inpaintcli.inpainters.registry import WEIGHTS
 
         for name in names:
-            if name in NETWORKS:
-                update_scores(WEIGHTS / f"{name}.onnx", card_scores(results, name))
+            for file in {name, ON_CPU.get(name, name)} if name in NETWORKS else ():
+                update_scores(WEIGHTS / f"{file}.onnx", card_scores(results, name))
     stdout = Console(soft_wrap=True, highlight=False)
     stdout.print(setting, table(results), *verdicts, f"written to {out}", sep="\n")
 
 
 def measured(
     photos: Sequence[Picture],
-    names: Sequence[str],
-    kinds: Sequence[Kind],
+    wanted: Sequence[tuple[Kind, str]],
     seed: int,
     workers: int,
     console: Console,
 ) -> Iterator[Result]:
-    """The mean scores of every method for every kind."""
+    """The mean scores of methods for kinds of damage."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
                TimeRemainingColumn())  # fmt: skip
     # A forked child would inherit the locks of OpenCV's and ONNX Runtime's threads.
@@ -142,8 +159,8 @@ def measured(
         ProcessPoolExecutor(workers, context, initializer=_one_thread) as pool,
         Progress(*columns, console=console, disable=not console.is_terminal) as progress,
     ):
-        task = progress.add_task("", total=len(names) * len(kinds) * len(photos))
-        for kind, name in product(kinds, names):
+        task = progress.add_task("", total=len(wanted) * len(photos))
+        for kind, name in wanted:
             progress.update(task, description=f"{kind}: {name}")
             jobs = [(photo, kind, name, seed, i) for i, photo in enumerate(photos)]
             scores, seconds = [], 0.0
@@ -152,6 +169,19 @@ def measured(
                 seconds += took / len(photos)
                 progress.advance(task)
             yield Result(kind, name, metrics.mean(scores), seconds)
+
+
+def earlier(path: Path, setting: str) -> list[Result]:
+    """The results of an earlier run of the same setting; none where there are none."""
+    if not path.exists():
+        return []
+    values = json.loads(path.read_text(encoding="utf-8"))
+    if values["setting"] != setting:
+        return []
+    return [
+        Result(row.pop("kind"), row.pop("method"), seconds=row.pop("seconds"), scores=Scores(**row))
+        for row in values["results"]
+    ]
 
 
 def _one_thread() -> None:
@@ -213,13 +243,14 @@ def pictures(
 ) -> Picture:
     """The middle of some photographs: original, damaged, and as every method restores it."""
     columns: dict[str, list[Picture]] = {}
+    side = min(GRID_SIDE, *(length for photo in photos for length in photo.shape[:2]))
     for place, kind in enumerate(kinds):
         for number in range(GRID_PHOTOS):
             index = (1 + place + 4 * number) * len(photos) // (4 * GRID_PHOTOS + 2)
             photo = photos[index]
             mask = draw_mask(photo.shape[:2], generator(seed, str(index)), kind)
             # Where the damage is: the middle of its largest window.
-            window = most_damaged(mask, 160)
+            window = most_damaged(mask, side)
             shown = {"original": photo, "damaged": apply_mask(photo, mask)}
             for name in names:
                 shown[name] = restore(shown["damaged"], mask, _loaded(name), grain="off")
@@ -231,7 +262,8 @@ def pictures(
 def most_damaged(mask: NDArray[np.bool_], side: int) -> tuple[slice, slice]:
     """The window of `side` px with the most damage, of those every eighth of it."""
     height, width = mask.shape
-    places = product(range(0, height - side + 1, side // 8), range(0, width - side + 1, side // 8))
+    step = max(1, side // 8)
+    places = product(range(0, height - side + 1, step), range(0, width - side + 1, step))
     top, left = max(places, key=lambda p: mask[p[0] : p[0] + side, p[1] : p[1] + side].sum())
     return np.s_[top : top + side, left : left + side]
 
@@ -275,7 +307,6 @@ def markdown(results: Sequence[Result], verdicts: Sequence[str], setting: str) -
 
 """
         + "".join(f"* {verdict}\n" for verdict in verdicts)
-        + "\n![Originals, damaged photographs and restored ones](photographs.png)\n"
     )
 
 

@@ -34,7 +34,7 @@ from inpaintcli.damage import draw_lines
 from inpaintcli.errors import InpaintError, UsageError
 from inpaintcli.files import write_whole
 from inpaintcli.inpainters.base import Inpainter
-from inpaintcli.inpainters.registry import NETWORKS, WEIGHTS, load_model
+from inpaintcli.inpainters.registry import WEIGHTS, load_model
 from training.command import shell_command
 from training.data import DataError, Pictures
 from training.data import load as load_pictures
@@ -44,6 +44,8 @@ Pixels = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 Masks = NDArray[np.bool_]
 
+#: Those trained on CIFAR-10.
+NETWORKS = ("autoencoder", "partial-conv")
 CLASSICAL = ("biharmonic", "navier-stokes", "telea")
 BATCH = 250
 GRID_ROWS = 8

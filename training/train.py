@@ -38,7 +38,7 @@ from training.config import CONFIGS, Config, ConfigError, Damage
 from training.config import load as load_config
 from training.data import DataError, Pictures
 from training.data import load_all as load_pictures
-from training.masks import Sheets
+from training.masks import SIDE, Sheets
 from training.muon import Muon
 from training.networks import NETWORKS, build, multiple_of
 
@@ -48,6 +48,8 @@ Array = NDArray[np.uint8]
 #: Validation damage is the same in every run, whatever its seed.
 VALIDATION_SEED = 20_000
 VALIDATION_PICTURES = 1_000
+#: Side in pixels below which a patch is too small to learn from.
+SMALLEST = 32
 
 
 def main(
@@ -91,6 +93,14 @@ def main(
             raise ConfigError(
                 f"patch {settings.patch}: give a multiple of {multiple_of(settings.network)}"
             )
+        # The network's own answer at half size is asked for at half the patch.
+        whole = 2 * multiple_of(settings.network)
+        if settings.guess and settings.coarse_share and settings.patch % whole:
+            raise ConfigError(
+                f"patch {settings.patch}: with coarse_share give a multiple of {whole}"
+            )
+        if settings.damage.kinds and settings.patch > SIDE:
+            raise ConfigError(f"patch {settings.patch}: with kinds of damage give at most {SIDE}")
         pictures = load_pictures(data).at_least(settings.patch)
         if limit:
             pictures = spread(pictures, limit)
@@ -116,7 +126,10 @@ def main(
                 )
             if state.config != settings and may_change_length(state, settings, len(train)):
                 state.config = settings
-                state.command = shell_command("training.train").replace(" --resume", "")
+                # What led to a --start stays; only this run's own words are others now.
+                before, also, _ = state.command.rpartition(" && ")
+                own = shell_command("training.train").replace(" --resume", "")
+                state.command = before + also + own
             if (state.name, state.config, state.seed) != (method.value, settings, seed):
                 raise CheckpointError(
                     f"{out / 'last.pt'}: holds another run ({state.name}, seed {state.seed}, "
@@ -325,15 +338,17 @@ def first_guess(
 ) -> Tensor:
     """What the network is given: zeros for damaged pixels, or a first guess.
 
-    At a share of the steps the guess is the network's own answer at half size, enlarged, which it
-    will be given at run time where damage is wide.
+    At a share of the steps the guess is the network's own answer at half size, enlarged, as it will
+    be at run time where damage is wide; and so may the guess be that it was given there.
     """
     if not config.guess:
         return images * (1 - masks)
-    if rng.random() >= config.coarse_share:
+    half = images.shape[2] // 2
+    fits = half >= SMALLEST and half % multiple_of(config.network) == 0
+    if not fits or rng.random() >= config.coarse_share:
         return guess.push_pull(images, masks)
     small, small_masks = guess.halved(images, masks)
-    filled = guess.push_pull(small, small_masks)
+    filled = first_guess(network, small, small_masks, config, rng)
     with torch.autocast(images.device.type, torch.bfloat16):
         restored = network(filled, small_masks)
     below = torch.where(small_masks > 0, restored.float(), small)
@@ -377,9 +392,7 @@ def restoration_loss(restored: Tensor, images: Tensor, masks: Tensor, config: Co
     return damaged + config.known_weight * known
 
 
-def validation_batches(
-    held_out: Pictures, config: Config
-) -> dict[str, list[tuple[Array, Array]]]:
+def validation_batches(held_out: Pictures, config: Config) -> dict[str, list[tuple[Array, Array]]]:
     """Centre crops of the held-out pictures by kind of damage, drawn once.
 
     For the published recipe of lines crops are as large as the training's; for other kinds twice

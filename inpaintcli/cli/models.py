@@ -11,6 +11,9 @@ from inpaintcli.cli import options
 from inpaintcli.inpainters.base import Card
 from inpaintcli.inpainters.registry import DEFAULT, cards
 
+#: The kinds of damage whose scores are shown.
+SCORED = ("scratches", "strokes", "text", "holes")
+
 
 def models(json: options.Json = False) -> int:
     """List the methods that --model takes, with what they need and their measured scores.
@@ -23,21 +26,23 @@ def models(json: options.Json = False) -> int:
         return 0
     # In a narrow terminal the method's own line would leave no room for the rest.
     narrow = report.narrow()
-    headings = ["name", "tile", "size", "hole PSNR dB", "trained on", "licence of the data"]
+    headings = ["name", "tile", "size", "hole PSNR dB*", "trained on", "licence of the data"]
     table = report.plain_table(headings if narrow else [*headings, "method"], [])
     table.columns[0].no_wrap = True
     for card in cards():
-        score = card.scores.get("hole_psnr")
+        scores = [card.scores.get(f"{kind}_hole_psnr") for kind in SCORED]
         cells = (
             card.name + (" (default)" if card.name == DEFAULT else ""),
             "whole" if card.tile is None else str(card.tile),
             f"{card.size / 1e6:.1f} MB" if card.size else "-",
-            "-" if score is None else f"{score:.2f}",
+            " ".join("-" if score is None else f"{score:.1f}" for score in scores),
             card.trained_on or "-",
             card.data_licence or "-",
             _method(card),
         )
         table.add_row(*map(Text, cells[: len(table.columns)]))
+    table.caption = f"* on the photographs of CBSD68, damaged by {', '.join(SCORED)}"
+    table.caption_justify = "left"
     report.print_table(table)
     return 0
 

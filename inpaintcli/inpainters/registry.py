@@ -9,13 +9,16 @@ from inpaintcli.errors import ModelError, UsageError
 from inpaintcli.inpainters import biharmonic, foreign, opencv, patchmatch
 from inpaintcli.inpainters.base import Card, Inpainter
 from inpaintcli.inpainters.onnx_model import OnnxInpainter, card_of
-from inpaintcli.runtime import CUDA_INSTALL, Session, check_device
+from inpaintcli.runtime import CUDA_INSTALL, Session, check_device, may_use_cuda
 
 WEIGHTS = Path(__file__).parent.parent / "weights"
 
-#: The better of the two autoencoders on photographs; the README has the figures.
-DEFAULT = "partial-conv"
-NETWORKS = ("autoencoder", "partial-conv")
+#: The best on photographs for every kind of damage; the README has the figures.
+DEFAULT = "photo"
+#: The networks that ship, each in a file of its name in WEIGHTS.
+NETWORKS = ("photo", "partial-conv-photos", "autoencoder-photos", "partial-conv", "autoencoder")
+#: The same network in 8 bit, for CPUs, where that is faster.
+ON_CPU = {"photo": "photo-int8"}
 CLASSICAL: dict[str, Callable[[], Inpainter]] = {
     "telea": opencv.telea,
     "navier-stokes": opencv.navier_stokes,
@@ -37,7 +40,13 @@ def load_model(
     check_device(device)
     name = str(model)
     if name in NETWORKS:
-        return OnnxInpainter(WEIGHTS / f"{name}.onnx", device, threads)
+        session = None
+        if name not in ON_CPU or may_use_cuda(device):
+            session = Session(WEIGHTS / f"{name}.onnx", device, threads)
+        if name in ON_CPU and (session is None or session.device == "cpu"):
+            session = Session(WEIGHTS / f"{ON_CPU[name]}.onnx", device, threads)
+        assert session
+        return OnnxInpainter(session)
     if name in CLASSICAL:
         inpainter = CLASSICAL[name]()
         if inpainter.card.missing:
@@ -48,7 +57,7 @@ def load_model(
         if device.startswith("cuda"):
             raise ModelError(
                 f"--device {device}: {name} runs on the CPU only; "
-                f"{' and '.join(NETWORKS)} run on CUDA ({CUDA_INSTALL})"
+                f"{', '.join(NETWORKS)} run on CUDA ({CUDA_INSTALL})"
             )
         return inpainter
     path = Path(model)

@@ -20,7 +20,12 @@ for package in ("torch", "onnx", "skimage"):
         package, reason=f"training needs {package}: pip install 'inpaintcli[train]'"
     )
 
+import torch  # noqa: E402
+
+from training.checkpoint import Checkpoint  # noqa: E402
+
 Picture = NDArray[np.uint8]
+Words = tuple[object, ...]
 
 
 def run(main: Callable[..., Any], *words: object) -> Result:
@@ -73,3 +78,45 @@ def tar_of(path: Path, files: dict[str, bytes], mode: str = "w") -> Path:
             member.size = len(data)
             archive.addfile(member, io.BytesIO(data))
     return path
+
+
+def film_tar(path: Path, count: int = 3) -> Path:
+    """A tar of artefacts as FilmDamageSimulator's: dark discs on nothing, with a soft rim."""
+    files = {}
+    for index in range(count):
+        artefact = np.zeros((40, 40, 4), np.uint8)
+        disc = cv2.circle(np.zeros((40, 40), np.uint8), (20, 20), 8 + 3 * index, (255,), -1)
+        artefact[..., 3] = cv2.GaussianBlur(disc, (5, 5), 1)
+        files[f"film-damage/dots/{index}.png"] = bytes(cv2.imencode(".png", artefact)[1])
+    return tar_of(path, {"film-damage/polygons.json": b"{}", **files})
+
+
+def randomised(network: torch.nn.Module, seed: int = 7) -> torch.nn.Module:
+    """The network with random weights in place of those that begin as nothing."""
+    torch.manual_seed(seed)
+    for parameter in network.parameters():
+        if parameter.ndim > 1:
+            torch.nn.init.normal_(parameter, 0, 0.8 / parameter[0].numel() ** 0.5)
+        else:
+            torch.nn.init.normal_(parameter, 0, 0.05)
+    return network
+
+
+def same(a: Any, b: Any) -> bool:
+    """Equal bit for bit, through dicts and lists."""
+    if isinstance(a, torch.Tensor):
+        return torch.equal(a, b)
+    if isinstance(a, dict):
+        return a.keys() == b.keys() and all(same(a[key], b[key]) for key in a)
+    if isinstance(a, list | tuple):
+        return len(a) == len(b) and all(map(same, a, b))
+    return bool(a == b)
+
+
+def same_run(a: Path, b: Path) -> bool:
+    """True if two checkpoints hold the same state, save for the time that it took."""
+    first, second = Checkpoint.load(a), Checkpoint.load(b)
+    return all(
+        same(getattr(first, name), getattr(second, name))
+        for name in ("step", "weights", "averaged", "optimizer", "seed", "config", "origin")
+    )

@@ -16,10 +16,10 @@ from skimage.restoration import inpaint_biharmonic
 
 from tests.training import class_folders, one_line_error, run, synthetic
 from tests.training.test_export import checkpoint, exported
+from tests.training.test_networks import AUTOENCODERS
 from training import results
 from training.data import DataError, Pictures
 from training.grids import grid, png
-from training.networks import NETWORKS
 from training.results import Row
 
 #: Any, because it is typed in part only.
@@ -38,9 +38,9 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def models(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     """Both networks with random weights, as model files."""
     folder = tmp_path_factory.mktemp("models")
-    for name in NETWORKS:
+    for name in AUTOENCODERS:
         checkpoint(name).save(folder / f"{name}.pt")
-    return [exported(folder / f"{name}.pt") for name in NETWORKS]
+    return [exported(folder / f"{name}.pt") for name in AUTOENCODERS]
 
 
 @pytest.fixture
@@ -150,8 +150,8 @@ def test_table_grids_and_cards(data: Path, models: list[Path], tmp_path: Path) -
     assert result.stderr == ""
     values = json.loads((out / "results.json").read_text(encoding="utf-8"))
     rows = {row["name"]: Row(**row) for row in values["methods"]}
-    assert list(rows) == [*NETWORKS, *results.CLASSICAL, "damaged", "perfect"]
-    assert [verdict["name"] for verdict in values["requirements"]] == list(NETWORKS)
+    assert list(rows) == [*AUTOENCODERS, *results.CLASSICAL, "damaged", "perfect"]
+    assert [verdict["name"] for verdict in values["requirements"]] == list(AUTOENCODERS)
     text = (out / "results.md").read_text(encoding="utf-8")
     assert "16 test pictures" in text
     assert "JPEG" not in text
@@ -161,7 +161,7 @@ def test_table_grids_and_cards(data: Path, models: list[Path], tmp_path: Path) -
         assert f"| {row.name} | {results.cells(row)[0]} |" in text
         assert row.name in result.stdout
         assert results.cells(row)[3] in result.stdout
-        assert (row.raw_mae is not None) == (row.name in NETWORKS)
+        assert (row.raw_mae is not None) == (row.name in AUTOENCODERS)
     assert text.count("does not hold") == 4, "random weights are no match"
     for name in ("grid.png", "hardest.png"):
         sheet = cv2.imread(str(out / name))

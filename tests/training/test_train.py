@@ -13,7 +13,17 @@ import pytest
 import torch
 from rich.console import Console
 
-from tests.training import encoded, one_line_error, run, synthetic, tar_of
+from tests.training import (
+    Words,
+    encoded,
+    one_line_error,
+    run,
+    same,
+    same_run,
+    synthetic,
+    tar_of,
+)
+from tests.training.test_networks import AUTOENCODERS
 from training import train
 from training.checkpoint import Checkpoint, CheckpointError
 from training.config import CONFIGS, Config, ConfigError, Damage, load
@@ -52,9 +62,6 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-Words = tuple[object, ...]
-
-
 @pytest.fixture
 def words(data: Path, config: Path) -> Callable[..., Words]:
     """The words of a command that trains in a folder."""
@@ -64,26 +71,6 @@ def words(data: Path, config: Path) -> Callable[..., Words]:
                 "--threads", 1, "--validate-every", 5, *more)  # fmt: skip
 
     return make
-
-
-def same(a: Any, b: Any) -> bool:
-    """Equal bit for bit, through dicts and lists."""
-    if isinstance(a, torch.Tensor):
-        return torch.equal(a, b)
-    if isinstance(a, dict):
-        return a.keys() == b.keys() and all(same(a[key], b[key]) for key in a)
-    if isinstance(a, list | tuple):
-        return len(a) == len(b) and all(map(same, a, b))
-    return bool(a == b)
-
-
-def same_run(a: Path, b: Path) -> bool:
-    """True if two checkpoints hold the same state, save for the time that it took."""
-    first, second = Checkpoint.load(a), Checkpoint.load(b)
-    return all(
-        same(getattr(first, name), getattr(second, name))
-        for name in ("step", "weights", "averaged", "optimizer", "seed", "config", "origin")
-    )
 
 
 @pytest.mark.parametrize("method", NETWORKS)
@@ -198,10 +185,16 @@ def test_broken_checkpoints_are_told(tmp_path: Path) -> None:
         Checkpoint.load(path)
 
 
-@pytest.mark.parametrize("method", NETWORKS)
+@pytest.mark.parametrize("method", AUTOENCODERS)
 def test_shipped_configurations(method: str) -> None:
     config = load(CONFIGS / f"{method}.toml")
+    assert (config.optimizer, config.guess) == ("adamw", False)
     assert (config.patch, config.damage.count, config.damage.thickness) == (32, (1, 9), (1, 2))
+
+
+@pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.toml")), ids=lambda path: path.stem)
+def test_configurations_outlast_a_checkpoint(path: Path) -> None:
+    config = load(path)
     assert Config.from_dict(config.to_dict()) == config
 
 
@@ -234,10 +227,11 @@ def test_hole_psnr_is_pooled_over_damaged_pixels() -> None:
 
     config = replace(Config(), patch=16)
     batches = train.validation_batches(Pictures(synthetic(3, 20), "test"), config)
-    ((crops, masks),) = batches
+    assert list(batches) == ["lines"]
+    ((crops, masks),) = batches["lines"]
     errors = (crops.astype(float)[masks > 0] - 128) / 255
     expected = -10 * np.log10(np.mean(errors**2))
-    found = train.hole_psnr(Grey(), batches, torch.device("cpu"))
+    found = train.hole_psnr(Grey(), batches["lines"], torch.device("cpu"))
     assert found == pytest.approx(expected, abs=1e-4)
 
 
