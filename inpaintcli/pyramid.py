@@ -31,7 +31,8 @@ def near(places: Mask, distance: int, mask: Mask) -> Mask:
     height, width = mask.shape
     padded = np.pad(places, ((0, 2 * height - len(places)), (0, 2 * width - places.shape[1])))
     small = padded.reshape(height, 2, width, 2).any((1, 3))
-    apart = cv2.distanceTransform((~small).view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    elsewhere = np.where(small, np.uint8(0), np.uint8(1))
+    apart = cv2.distanceTransform(elsewhere, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
     return np.asarray(mask & (apart <= distance))
 
 

@@ -98,7 +98,7 @@ def _enriched(
     if min(height, width) < 3 * PATCH or not (depth[inside] >= FULL).any():
         return colours
     half = (width // 2, height // 2)
-    small = cv2.resize(colours, half, interpolation=cv2.INTER_AREA)
+    small = np.asarray(cv2.resize(colours, half, interpolation=cv2.INTER_AREA), np.float32)
     small_holes = cv2.resize(holes.view(np.uint8) * 255, half, interpolation=cv2.INTER_AREA) > 0
     small_inside = cv2.resize(inside.view(np.uint8), half, interpolation=cv2.INTER_NEAREST) > 0
     richer = _enriched(small, small_holes, small_inside & small_holes, strength, rng)
@@ -138,7 +138,7 @@ def _transferred(
         return None
     if len(sources) > SOURCES:
         sources = sources[rng.choice(len(sources), SOURCES, replace=False)]
-    guide = cv2.GaussianBlur(colours, (0, 0), BLUR)
+    guide = np.asarray(cv2.GaussianBlur(colours, (0, 0), BLUR), np.float32)
     known, asked = _described(guide, sources), _described(guide, targets)
     costs = (known**2).sum(1) - 2 * asked @ known.T
     found = sources[np.argmin(costs, 1)]

@@ -36,7 +36,8 @@ def smeared(pixels: Pixels, mask: Mask) -> Pixels:
 
 def detail(pixels: Pixels, mask: Mask) -> float:
     """The standard deviation of scikit-image's Laplacian where the mask is."""
-    return float(filters.laplace(pixels.astype(float).mean(2))[mask].std())
+    laplacian = filters.laplace(pixels.astype(float).mean(2))  # type: ignore[no-untyped-call]
+    return float(laplacian[mask].std())
 
 
 @pytest.mark.parametrize("depth", [np.uint8, np.uint16])

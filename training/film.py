@@ -48,7 +48,7 @@ def sprinkle(canvas: Shape, shapes: list[Shape], rng: np.random.Generator, share
         )
         turn[0, 2] += (side - shape.shape[1]) / 2
         turn[1, 2] += (side - shape.shape[0]) / 2
-        # Interpolated, then cut low: a hair that is thinner than a pixel stays whole.
+        # Interpolated, then cut low: most of a hair that is thinner than a pixel stays.
         turned = cv2.warpAffine(shape * 255, turn, (side, side), flags=cv2.INTER_AREA) > 64
         top, left = int(rng.integers(-side + 1, height)), int(rng.integers(-side + 1, width))
         window = canvas[max(0, top) : top + side, max(0, left) : left + side]

@@ -175,13 +175,18 @@ def earlier(path: Path, setting: str) -> list[Result]:
     """The results of an earlier run of the same setting; none where there are none."""
     if not path.exists():
         return []
-    values = json.loads(path.read_text(encoding="utf-8"))
-    if values["setting"] != setting:
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        if values["setting"] != setting:
+            return []
+        return [
+            Result(
+                row.pop("kind"), row.pop("method"), seconds=row.pop("seconds"), scores=Scores(**row)
+            )
+            for row in values["results"]
+        ]
+    except (ValueError, KeyError, TypeError):
         return []
-    return [
-        Result(row.pop("kind"), row.pop("method"), seconds=row.pop("seconds"), scores=Scores(**row))
-        for row in values["results"]
-    ]
 
 
 def _one_thread() -> None:

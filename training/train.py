@@ -1,4 +1,4 @@
-"""Train one of the two autoencoders. Reads top to bottom; nothing hides in a framework.
+"""Train one of the networks. Reads top to bottom; nothing hides in a framework.
 
     python -m training.train autoencoder --data cifar10.tar.xz --out runs/autoencoder
     python -m training.train partial-conv --data cifar10.tar.xz --out runs/partial-conv

@@ -47,32 +47,35 @@ def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def outcome(data: Path, out: Path) -> Outcome:
-    """A run on two of the three photographs."""
+    """A run on two of the three photographs; beside its folder lies the picture."""
     return run(photographs.main, "--data", data, "--models", ",".join(METHODS), "--limit", 2,
-               "--seed", 4, "--out", out, "--workers", 1)  # fmt: skip
+               "--seed", 4, "--out", out, "--workers", 1, "--sheet",
+               out.parent.parent / "sheet.png")  # fmt: skip
 
 
 def test_table_and_pictures(outcome: Outcome, out: Path) -> None:
     assert outcome.exit_code == 0, outcome.output
     assert outcome.stderr == ""
     assert {path.name for path in out.iterdir()} == {
-        "photographs.md", "photographs.json", "photographs.png",
+        "photographs.md", "photographs.json",
     }  # fmt: skip
     values = json.loads((out / "photographs.json").read_text(encoding="utf-8"))
     assert [(row["kind"], row["method"]) for row in values["results"]] == [
         (kind, method) for kind in photographs.KINDS for method in METHODS
     ]
     text = (out / "photographs.md").read_text(encoding="utf-8")
-    for words in (values["setting"], "2 photographs of photos.tar", "seed 4", "photographs.png"):
+    for words in (values["setting"], "2 photographs of photos.tar", "seed 4"):
         assert words in text
     for row in values["results"]:
         line = f"| {row['kind']} | {row['method']} | {row['hole_psnr']:.2f} | {row['ssim']:.4f} |"
         assert line in text
         assert f"{row['hole_psnr']:.2f}" in outcome.stdout
         assert row["seconds"] > 0
-    sheet = cv2.imread(str(out / "photographs.png"))
+    sheet = cv2.imread(str(out.parent.parent / "sheet.png"))
     assert sheet is not None
-    assert sheet.shape[1] > sheet.shape[0] / 4
+    # Two photographs of every kind, as large as the smallest, enlarged; four columns.
+    assert sheet.shape[0] > 8 * 80
+    assert sheet.shape[1] > 4 * 80
 
 
 def test_scores_are_means_over_the_photographs(
@@ -94,6 +97,24 @@ def test_scores_are_means_over_the_photographs(
             ratios.append(x.std() / y.std())
         assert row["hole_psnr"] == pytest.approx(np.mean(psnrs), abs=0.02)
         assert row["texture"] == pytest.approx(np.mean(ratios), abs=0.01)
+
+
+def test_earlier_results_are_kept(outcome: Outcome, data: Path, out: Path, tmp_path: Path) -> None:
+    assert outcome.exit_code == 0, outcome.output
+    shutil.copy(out / "photographs.json", tmp_path)
+    before = json.loads((out / "photographs.json").read_text(encoding="utf-8"))
+    words = ("--data", data, "--limit", 2, "--seed", 4, "--out", tmp_path, "--workers", 1, "--keep")
+    result = run(photographs.main, *words, "--models", "biharmonic,telea", "--kinds", "text")
+    assert result.exit_code == 0, result.output
+    after = json.loads((tmp_path / "photographs.json").read_text(encoding="utf-8"))
+    # Seconds are never the same twice: what is equal was not measured anew.
+    assert [row for row in after["results"] if row["method"] != "biharmonic"] == before["results"]
+    assert [r["kind"] for r in after["results"] if r["method"] == "biharmonic"] == ["text"]
+    # Another setting is another table.
+    other = run(photographs.main, *words, "--seed", 5, "--models", "telea", "--kinds", "text")
+    assert other.exit_code == 0, other.output
+    (row,) = json.loads((tmp_path / "photographs.json").read_text(encoding="utf-8"))["results"]
+    assert (row["kind"], row["method"]) == ("text", "telea")
 
 
 def made_up(

@@ -64,8 +64,9 @@ KINDS = {"scratches", "strokes", "text", "holes"}
 
 @pytest.fixture(autouse=True)
 def small_sheets(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Sheets are drawn anew for every run: as small as the patches allow."""
+    """Sheets are drawn anew for every run: as small as the patches allow, which are tiny too."""
     monkeypatch.setattr(masks, "SIDE", 64)
+    monkeypatch.setattr(train, "SMALLEST", 8)
 
 
 @pytest.fixture(scope="module")
@@ -360,7 +361,8 @@ def test_the_guess_is_push_pull() -> None:
     assert not network.given
 
 
-def test_the_guess_may_be_the_networks_own_at_half_size() -> None:
+def test_the_guess_may_be_the_networks_own_at_half_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(train, "SMALLEST", 16)
     config = Config(guess=True, coarse_share=1.0)
     same, images, holes = first_guess(Answer(0.0), config)
     # A network that changes nothing there leaves the guess as it is.
@@ -375,9 +377,21 @@ def test_the_guess_may_be_the_networks_own_at_half_size() -> None:
     assert torch.equal(given[known], images[known])
 
 
+def test_and_so_may_the_guess_be_that_it_was_given_there() -> None:
+    config = Config(guess=True, coarse_share=1.0)
+    same, *_ = first_guess(Answer(0.0), config)
+    given, images, holes = first_guess(network := Answer(0.25), config)
+    assert [image.shape[2] for image, _ in network.given] == [8, 16]
+    # What no known pixel of a coarser level reaches has been added to twice.
+    inner = (..., slice(11, 13), slice(11, 25))
+    torch.testing.assert_close(given[inner], same[inner] + 0.5)
+    known = (holes == 0).expand_as(images)
+    assert torch.equal(given[known], images[known])
+
+
 def test_steps_with_the_networks_own_guess_are_a_share() -> None:
     network, config = Answer(0.0), Config(guess=True, coarse_share=0.3)
-    image, hole = torch.rand(1, 3, 8, 8), torch.zeros(1, 1, 8, 8)
+    image, hole = torch.rand(1, 3, 16, 16), torch.zeros(1, 1, 16, 16)
     hole[..., 3, 3] = 1
     for seed in range(300):
         train.first_guess(network, image, hole, config, np.random.default_rng(seed))
