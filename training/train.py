@@ -79,6 +79,9 @@ def main(
     minutes: Annotated[
         float | None, typer.Option(min=0.01, help="Stop after this time; --resume goes on.")
     ] = None,
+    steps: Annotated[
+        int | None, typer.Option(min=1, help="Stop at this step; --resume goes on.")
+    ] = None,
     limit: Annotated[int | None, typer.Option(min=100, help="Use only N pictures.")] = None,
     validate_every: Annotated[int, typer.Option(min=1, help="Steps between validations.")] = 500,
     resume: Annotated[bool, typer.Option(help="Go on from OUT/last.pt.")] = False,
@@ -150,7 +153,7 @@ def main(
         torch.set_num_threads(threads)
     try:
         fit(state, train, spread(held_out, VALIDATION_PICTURES), where, out, console,
-            validate_every, minutes, sheets)  # fmt: skip
+            validate_every, minutes, sheets, steps)  # fmt: skip
     except FloatingPointError as error:
         console.print(f"Error: {error}: lower learning_rate in the config", style="red")
         raise typer.Exit(1) from None
@@ -166,8 +169,9 @@ def fit(
     validate_every: int = 500,
     minutes: float | None = None,
     sheets: Sheets | None = None,
+    steps: int | None = None,
 ) -> None:
-    """Run `state` to the end of its schedule, or until `minutes` have passed."""
+    """Run `state` to the end of its schedule, to step `steps`, or until `minutes` have passed."""
     config = state.config
     torch.manual_seed(state.seed)
     network = build(state.name, config.network).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -247,7 +251,8 @@ def fit(
         task = progress.add_task(state.name, total=total, completed=state.step, loss="")
         interrupt = signal.signal(signal.SIGINT, stop)
         try:
-            while state.step < total and state.seconds < stop_at and not stopping:
+            last = min(total, steps or total)
+            while state.step < last and state.seconds < stop_at and not stopping:
                 epoch, position = divmod(state.step, per_epoch)
                 if epoch != order_epoch:
                     order_epoch = epoch

@@ -428,3 +428,15 @@ def test_learning_rate_stays_and_then_falls_straight() -> None:
     assert rates[-1] == pytest.approx(2 / 30)
     longer = [train.scheduled_rate(step, 200, config) for step in range(70)]
     assert rates[:70] == longer
+
+
+def test_a_run_stops_at_the_step_asked_for_and_goes_on_from_there(
+    words: Callable[..., Words], tmp_path: Path
+) -> None:
+    trained(words("whole"))
+    trained(words("parts", "--steps", 3))
+    assert Checkpoint.load(tmp_path / "parts/last.pt").step == 3
+    trained(words("parts", "--resume"))
+    one, two = (Checkpoint.load(tmp_path / out / "last.pt") for out in ("whole", "parts"))
+    assert one.step == two.step == STEPS
+    assert all(torch.equal(one.weights[name], two.weights[name]) for name in one.weights)
