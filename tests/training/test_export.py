@@ -202,7 +202,7 @@ def test_settings_are_those_of_the_patches_trained_on(tmp_path: Path) -> None:
     state.config = Config(network=TINY, patch=64)
     state.save(tmp_path / "larger.pt")
     card = OnnxInpainter(exported(tmp_path / "larger.pt"), "cpu").card
-    assert (card.tile, card.overlap, card.margin, card.reach) == (64, 16, 8, 8)
+    assert (card.tile, card.overlap, card.margin, card.reach) == (128, 16, 8, 4)
     assert (card.prior, card.texture) == (False, False)
     state.config = Config(network=TINY, patch=48)
     state.save(tmp_path / "odd.pt")
