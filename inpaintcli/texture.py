@@ -14,69 +14,83 @@ strength instead of averaging out.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from inpaintcli import tiling
 from inpaintcli.arrays import Floats, Mask, Pixels
+from inpaintcli.pyramid import deeper_than
 
 #: Side of a patch of detail, and the distance from one to the next, in pixels of an octave.
 PATCH, STRIDE = 16, 8
 #: Depth in pixels, from the nearest known pixel, at which detail begins to come in and at which
-#: it is in full. Nearer to the edge the network knows better.
+#: it is in full; damage that is nowhere as deep as that is not wide. Nearer to the edge the network
+#: knows better: on held-out photographs these two raise the texture ratio of holes of 24 to 72 px
+#: from 0.2 to 0.6 for 0.2 dB, and cost strokes of 8 to 24 px 0.05 dB.
 BEGIN, FULL = 5.0, 13.0
 #: How far the guide is blurred (sigma), and how far apart it is sampled, 3x3 places a patch.
 BLUR, SPREAD = 3.0, 6
-#: How much a source may cost for lying one whole neighbourhood away, in squared intensities.
+#: How much a source may cost for lying one whole window away, in squared intensities.
 FARNESS = 0.02
-#: Share of the missing detail that is added.
-STRENGTH = 1.0
-#: Surroundings of a wide region that are searched, in pixels: at least, at most.
-MARGINS = (96, 256)
-#: Side in pixels of what is worked on at a time.
-LARGEST = 512
-#: Most source patches in one search.
-SOURCES = 4000
+#: Side and overlap in pixels of what is worked on at a time.
+TILE, OVERLAP = 640, 192
+#: Least share of a window that must be known, and how far it may grow beyond its tile for that.
+KNOWN, FARTHEST = 0.15, 1024
+#: Most source patches in one search, and targets that are compared with them at a time.
+SOURCES, TARGETS = 4000, 1000
 
 
-def add_texture(pixels: Pixels, mask: Mask, strength: float = STRENGTH, seed: int = 0) -> None:
-    """Add detail to the wide regions of a fill, in place; known pixels are only read.
+def add_texture(pixels: Pixels, mask: Mask, seed: int = 0) -> None:
+    """Add detail to the wide regions of a fill, in place; all other pixels are only read.
 
-    pixels: (h, w, 3), uint8 or uint16, restored. mask: bool (h, w), True = filled.
+    pixels: (h, w, 3), uint8 or uint16, restored. mask: bool (h, w), True = filled. seed: fixes
+    which patches are searched where there are too many. What is farther than some 1000 px from
+    every known pixel stays smooth.
     """
-    if not mask.any():
-        return
-    depth = _depth(mask)
-    wide = depth >= FULL
+    wide = _wide(mask)
     if not wide.any():
         return
-    top = np.float32(np.iinfo(pixels.dtype).max)
-    number, _, boxes, _ = cv2.connectedComponentsWithStats(
-        cv2.dilate(wide.view(np.uint8), np.ones((17, 17), np.uint8)), connectivity=8
-    )
-    rng = np.random.default_rng(seed)
-    for x, y, width, height in _blocks(boxes[1:number, :4].tolist()):
-        margin = min(max(MARGINS[0], max(width, height) // 2), MARGINS[1])
-        window = np.s_[
-            max(0, y - margin) : y + height + margin, max(0, x - margin) : x + width + margin
-        ]
-        holes = mask[window]
-        inside = np.zeros_like(holes)
-        inside[y - window[0].start :, x - window[1].start :][:height, :width] = True
-        colours = pixels[window].astype(np.float32) / top
-        enriched = _enriched(colours, holes, inside & holes, strength, rng)
-        chosen = inside & holes & (depth[window] > BEGIN)
-        pixels[window][chosen] = np.rint(np.clip(enriched[chosen], 0, 1) * top)
+    top_value = np.float32(np.iinfo(pixels.dtype).max)
+    shape = (mask.shape[0], mask.shape[1])
+    grid = tiling.fitted(shape, TILE, OVERLAP, 0)
+    blend = tiling.Blend(shape[1], grid)
+    for row in tiling.plan(wide, grid):
+        blend.start(row)
+        for left in row.lefts:
+            rows, columns = _window(mask, row.top, left, grid)
+            window = np.s_[rows, columns]
+            rng = np.random.default_rng([seed, row.top, left])
+            colours = pixels[window].astype(np.float32) / top_value
+            inside = np.zeros_like(mask[window])
+            tile = np.s_[row.top - rows.start :, left - columns.start :]
+            inside[tile][: grid.height, : grid.width] = True
+            enriched = _enriched(colours, mask[window], inside & wide[window], rng)
+            cut = enriched[tile][: grid.height, : grid.width]
+            blend.add((left,), cut.transpose(2, 0, 1)[None])
+        top, strip = blend.finish(row)
+        done = np.s_[top : top + len(strip)]
+        chosen = wide[done]
+        pixels[done][chosen] = np.rint(np.clip(strip[chosen], 0, 1) * top_value)
 
 
-def _blocks(boxes: list[list[int]]) -> Iterator[tuple[int, int, int, int]]:
-    """Boxes (x, y, width, height), large ones in blocks: memory does not grow with the damage."""
-    for left, up, width, height in boxes:
-        for y in range(up, up + height, LARGEST):
-            for x in range(left, left + width, LARGEST):
-                yield x, y, min(LARGEST, left + width - x), min(LARGEST, up + height - y)
+def _wide(mask: Mask) -> Mask:
+    """The damage around places that are FULL px deep, up to the depth at which detail begins."""
+    core = deeper_than(mask, round(FULL)).view(np.uint8)
+    reach = round(FULL - BEGIN)
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
+    return np.asarray(cv2.dilate(core, disc) > 0) & mask
+
+
+def _window(mask: Mask, top: int, left: int, grid: tiling.Grid) -> tuple[slice, slice]:
+    """Rows and columns of a tile and, where it is nearly all damage, of what surrounds it."""
+    margin = 0
+    while True:
+        rows = slice(max(0, top - margin), min(mask.shape[0], top + grid.height + margin))
+        columns = slice(max(0, left - margin), min(mask.shape[1], left + grid.width + margin))
+        if margin >= FARTHEST or mask[rows, columns].mean() <= 1 - KNOWN:
+            return rows, columns
+        margin += 128
 
 
 def _depth(mask: Mask) -> Floats:
@@ -86,9 +100,7 @@ def _depth(mask: Mask) -> Floats:
     return np.asarray(cv2.distanceTransform(mask.view(np.uint8), cv2.DIST_L2, 3), np.float32)
 
 
-def _enriched(
-    colours: Floats, holes: Mask, inside: Mask, strength: float, rng: np.random.Generator
-) -> Floats:
+def _enriched(colours: Floats, holes: Mask, inside: Mask, rng: np.random.Generator) -> Floats:
     """(h, w, 3) with the detail of this octave and of all coarser ones added to `inside`.
 
     holes: everything that is no source.
@@ -101,7 +113,7 @@ def _enriched(
     small = np.asarray(cv2.resize(colours, half, interpolation=cv2.INTER_AREA), np.float32)
     small_holes = cv2.resize(holes.view(np.uint8) * 255, half, interpolation=cv2.INTER_AREA) > 0
     small_inside = cv2.resize(inside.view(np.uint8), half, interpolation=cv2.INTER_NEAREST) > 0
-    richer = _enriched(small, small_holes, small_inside & small_holes, strength, rng)
+    richer = _enriched(small, small_holes, small_inside & small_holes, rng)
     if richer is not small:
         colours = colours + cv2.resize(richer - small, (width, height))
     smooth = cv2.resize(
@@ -117,7 +129,7 @@ def _enriched(
     wanted = cv2.blur((added**2).sum(2), (PATCH, PATCH))
     lacking = np.sqrt(np.clip(1 - have / np.maximum(wanted, 1e-8), 0, 1))
     ramp = np.clip((depth - BEGIN) / (FULL - BEGIN), 0, 1) * inside
-    return np.asarray(colours + added * (strength * lacking * ramp)[..., None], np.float32)
+    return np.asarray(colours + added * (lacking * ramp)[..., None], np.float32)
 
 
 def _transferred(
@@ -140,14 +152,19 @@ def _transferred(
         sources = sources[rng.choice(len(sources), SOURCES, replace=False)]
     guide = np.asarray(cv2.GaussianBlur(colours, (0, 0), BLUR), np.float32)
     known, asked = _described(guide, sources), _described(guide, targets)
-    costs = (known**2).sum(1) - 2 * asked @ known.T
-    found = sources[np.argmin(costs, 1)]
+    lengths = (known**2).sum(1)
+    found = np.concatenate(
+        [
+            np.argmin(lengths - 2 * asked[start : start + TARGETS] @ known.T, 1)
+            for start in range(0, len(asked), TARGETS)
+        ]
+    )
 
     profile = np.sin(np.pi * (np.arange(PATCH) + 0.5) / PATCH).astype(np.float32)
     weight = np.outer(profile, profile)
     total = np.zeros_like(colours)
     squares = np.full((height, width), 1e-6, np.float32)
-    for (y, x), (from_y, from_x) in zip(targets.tolist(), found.tolist(), strict=True):
+    for (y, x), (from_y, from_x) in zip(targets.tolist(), sources[found].tolist(), strict=True):
         patch = detail[from_y : from_y + PATCH, from_x : from_x + PATCH]
         total[y : y + PATCH, x : x + PATCH] += patch * weight[..., None]
         squares[y : y + PATCH, x : x + PATCH] += weight**2

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from skimage import filters
 
+from inpaintcli import texture
 from inpaintcli.arrays import Mask, Pixels
 from inpaintcli.texture import add_texture
 
@@ -112,3 +113,40 @@ def test_any_mask_will_do_and_the_result_is_always_the_same(
     add_texture(again, mask)
     assert (once == again).all()
     assert (once[~mask] == pixels[~mask]).all()
+
+
+def test_damage_that_is_not_wide_is_left_alone_beside_damage_that_is() -> None:
+    """A strip of 20 px is the same whether an L of 40 px lies around it or not."""
+    pixels = cloth(300, 300)
+    mask = np.zeros((300, 300), bool)
+    mask[40:260, 40:80] = mask[220:260, 40:260] = True
+    strip = np.zeros_like(mask)
+    strip[100:180, 140:160] = True
+    fill = smeared(pixels, mask | strip)
+    before = fill.copy()
+    add_texture(fill, mask | strip)
+    assert (fill[strip] == before[strip]).all()
+    assert detail(fill, mask) > detail(before, mask)
+
+
+def test_a_hole_of_many_tiles_has_detail_everywhere_and_no_seams(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(texture, "TILE", 160)
+    monkeypatch.setattr(texture, "OVERLAP", 48)
+    pixels = cloth(520, 560)
+    mask = np.zeros((520, 560), bool)
+    mask[60:460, 60:500] = True
+    fill = smeared(pixels, mask)
+    add_texture(fill, mask)
+    whole = detail(pixels, mask)
+    for top in range(80, 400, 40):
+        for left in range(80, 440, 40):
+            place = np.zeros_like(mask)
+            place[top : top + 40, left : left + 40] = True
+            assert 0.5 < detail(fill, place) / whole < 1.5, (top, left)
+    # A seam would be a row or a column with larger steps than all others.
+    values = fill[80:440, 80:480].astype(float).mean(2)
+    for axis in (0, 1):
+        steps = np.abs(np.diff(values, axis=axis)).mean(1 - axis)
+        assert steps.max() < 1.7 * np.median(steps)

@@ -30,6 +30,8 @@ class Checkpoint:
     origin: str
     #: The command that started the run, as a person would type it.
     command: str
+    #: Where the weights that the run began with were trained; empty where it began with none.
+    begun: str = ""
     step: int = 0
     seconds: float = 0.0
     best: float = float("-inf")
@@ -41,6 +43,13 @@ class Checkpoint:
     optimizer: dict[str, Any] = field(default_factory=dict)
     #: One row for each validation: step, epoch, loss, hole PSNR, seconds.
     history: list[dict[str, float]] = field(default_factory=list)
+
+    @property
+    def trained_on(self) -> str:
+        """Where all pictures that the weights have seen came from."""
+        if self.begun in ("", self.origin):
+            return self.origin
+        return f"{self.begun}, then {self.origin}"
 
     def save(self, path: Path) -> None:
         """Write the file, whole or not at all."""

@@ -143,7 +143,7 @@ def network_of(state: Checkpoint) -> nn.Module:
 class Guessed(nn.Module):
     """What the file of a network with a first guess computes: its answer, clipped to [0, 1].
 
-    It adds to the guess, so that the colour of what is flat is right from the start.
+    The network adds to the guess, so the colour of what is flat is right from the start.
     """
 
     def __init__(self, network: nn.Module):
@@ -308,7 +308,7 @@ def card(
         "patch": str(state.config.patch),
         "multiple": str(multiple_of(state.config.network)),
         **{name: str(int(value)) for name, value in asdict(setting).items()},
-        "trained_on": state.origin,
+        "trained_on": state.trained_on,
         "data_licence": data_licence,
         "licence": LICENCE,
         "seed": str(state.seed),

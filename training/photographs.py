@@ -2,16 +2,16 @@
 
     python -m training.photographs --data cbsd68.tar
 
-Every method restores the same masks, drawn by `inpaintcli.damage` as `inpaint damage` does, with
-`--grain off`. What is required of `photo` against the best classical method of each kind is judged
+Every method restores the same masks, drawn by `inpaintcli.damage` with its recipes and seeded by
+the photograph's place in the set, with `--grain off`. What is required of `photo` against the best classical method of each kind is judged
 and printed below the table.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import multiprocessing
-import os
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -36,6 +36,7 @@ from inpaintcli.inpainters.base import Inpainter
 from inpaintcli.inpainters.registry import CLASSICAL, DEFAULT, NETWORKS, ON_CPU, WEIGHTS, load_model
 from inpaintcli.metrics import Scores
 from inpaintcli.restore import restore
+from inpaintcli.runtime import usable_cores
 from training.command import shell_command
 from training.data import DataError, load
 from training.grids import grid, png
@@ -70,6 +71,8 @@ class Result:
     scores: Scores
     #: Mean seconds of a restore in a process with one thread, beside others: to compare roughly.
     seconds: float
+    #: What identifies the weights that ran: see `fingerprint`.
+    weights: str = ""
 
 
 def main(
@@ -122,13 +125,13 @@ def main(
     kept = earlier(out / "photographs.json", setting) if keep else []
     have = {(result.kind, result.method) for result in kept}
     wanted = [pair for pair in product(chosen, names) if pair not in have]
-    new = measured(items, wanted, seed, workers or os.cpu_count() or 1, console)
+    new = measured(items, wanted, seed, workers or usable_cores(), console)
     order = {
         pair: place for place, pair in enumerate(product(KINDS, (*names, *NETWORKS, *CLASSICAL)))
     }
     results = sorted([*kept, *new], key=lambda r: order.get((r.kind, r.method), len(order)))
     verdicts = judged(results)
-    (out / "photographs.json").write_text(as_json(results, setting), encoding="utf-8")
+    write_whole(out / "photographs.json", as_json(results, setting).encode())
     write_whole(out / "photographs.md", markdown(results, verdicts, setting).encode())
     if sheet:
         write_whole(sheet, png(pictures(items, names, chosen, seed)))
@@ -168,25 +171,39 @@ def measured(
                 scores.append(one)
                 seconds += took / len(photos)
                 progress.advance(task)
-            yield Result(kind, name, metrics.mean(scores), seconds)
+            yield Result(kind, name, metrics.mean(scores), seconds, fingerprint(name))
 
 
 def earlier(path: Path, setting: str) -> list[Result]:
-    """The results of an earlier run of the same setting; none where there are none."""
+    """The results of an earlier run of the same setting and with the same weights."""
     if not path.exists():
         return []
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
         if values["setting"] != setting:
             return []
-        return [
+        results = [
             Result(
-                row.pop("kind"), row.pop("method"), seconds=row.pop("seconds"), scores=Scores(**row)
+                row.pop("kind"), row.pop("method"), seconds=row.pop("seconds"),
+                weights=row.pop("weights"), scores=Scores(**row),
             )
             for row in values["results"]
-        ]
+        ]  # fmt: skip
+        return [result for result in results if result.weights == fingerprint(result.method)]
     except (ValueError, KeyError, TypeError):
         return []
+
+
+def fingerprint(name: str) -> str:
+    """12 hexadecimal digits of the hash of the graph and weights of a model, without its card; ""
+    for methods without a file."""
+    path = WEIGHTS / f"{ON_CPU.get(name, name)}.onnx" if name in NETWORKS else Path(name)
+    if not path.is_file():
+        return ""
+    import onnx
+
+    graph = onnx.load(path).graph.SerializeToString(deterministic=True)
+    return hashlib.sha256(graph).hexdigest()[:12]
 
 
 def _one_thread() -> None:
@@ -321,7 +338,13 @@ def as_json(results: Sequence[Result], setting: str) -> str:
         "command": shell_command("training.photographs"),
         "setting": setting,
         "results": [
-            {"kind": r.kind, "method": r.method, "seconds": r.seconds, **r.scores.to_dict()}
+            {
+                "kind": r.kind,
+                "method": r.method,
+                "seconds": r.seconds,
+                "weights": r.weights,
+                **r.scores.to_dict(),
+            }
             for r in results
         ],
     }

@@ -118,6 +118,7 @@ def main(
             if (earlier.name, earlier.config.network) != (state.name, settings.network):
                 raise CheckpointError(f"{start}: holds another network ({earlier.name})")
             state.averaged = earlier.averaged
+            state.begun = earlier.trained_on
             state.command = f"{earlier.command} && {state.command}"
         if resume:
             state = Checkpoint.load(out / "last.pt")

@@ -13,7 +13,7 @@ from inpaintcli.runtime import CUDA_INSTALL, Session, check_device, may_use_cuda
 
 WEIGHTS = Path(__file__).parent.parent / "weights"
 
-#: The best on photographs for every kind of damage; the README has the figures.
+#: The best on photographs; the README has the figures.
 DEFAULT = "photo"
 #: The networks that ship, each in a file of its name in WEIGHTS.
 NETWORKS = ("photo", "partial-conv-photos", "autoencoder-photos", "partial-conv", "autoencoder")
