@@ -203,7 +203,7 @@ def restore_file(
 
     photo.make_folder(job.output.parent)
     status: Status = "restored"
-    notes = []
+    notes: list[str] = []
     if damaged.any():
         pixels = restore(
             source.pixels,
@@ -215,6 +215,7 @@ def restore_file(
             grain=options.grain,
             seed=options.seed,
             progress=progress,
+            notes=notes,
         )
         photo.write(replace(source, pixels=pixels), job.output)
         if inpainter.card.eight_bit and source.pixels.dtype.itemsize > 1:

@@ -104,7 +104,8 @@ def _levels(pixels: Pixels, mask: Mask, reach: int | None, prior: bool) -> list[
         # A known pixel stays known at half size, so the damage shrinks to nothing in the end.
         pixels, mask = pyramid.halved(pixels, mask)
         # Around what is too deep all of the damage is filled at half size, up to the known pixels.
-        wanted = pyramid.near(deep, 2 * reach, mask) if prior and reach else mask
+        # Where nothing is, nothing is: the smaller sizes then only make the first guess.
+        wanted = pyramid.near(deep, 2 * (reach or 0), mask) if prior else mask
 
 
 class _Run:
@@ -139,11 +140,17 @@ class _Run:
             self._tiles(level)
 
     def _grid(self, level: Level) -> tiling.Grid:
-        """No tile is larger than it needs be, unless the model was made for larger ones."""
+        """Tiles no larger than they need be, down to the card's `patch`; without one all are as
+        large as asked for, or as the card's `tile` if that is smaller."""
         assert self.tile is not None
         card = self.inpainter.card
         height, width = level.wanted.shape
-        least = min(self.tile, card.patch or card.tile or 0)
+        least = card.patch or card.tile or 0
+        reach = reach_of(card, self.tile)
+        if reach and not card.prior:
+            # Whatever is filled in one go must have something known in its tile.
+            least = max(least, 2 * reach + 2)
+        least = min(self.tile, -(-least // card.multiple) * card.multiple)
         margin = min(card.margin, self.tile // 4)
         return tiling.fitted((height, width), self.tile, self.overlap, margin, card.multiple, least)
 

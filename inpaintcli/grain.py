@@ -71,7 +71,9 @@ class _Survey:
     """What the blocks of a photo are like: (h // BLOCK, w // BLOCK) each.
 
     light: mean luminance in [0, 1]. energy: of the luminance at the _FINE frequencies, NaN where
-    the block is damaged or clipped. grey: all three channels are equal everywhere.
+    the block is damaged or clipped, and where it or one beside it has less than rounding makes: a
+    border or a caption bar says nothing of the photo. grey: all three channels are equal
+    everywhere.
     """
 
     light: Floats
@@ -87,12 +89,15 @@ def parse_strength(text: str) -> float | None:
     if text in ("auto", "off"):
         return None if text == "auto" else 0.0
     try:
-        return _checked(float(text))
+        strength = float(text)
     except ValueError:
-        raise UsageError(f"--grain {text}: must be auto, off or a number from 0 to 4") from None
+        raise _refusal(text) from None
+    if not 0 <= strength <= STRONGEST:
+        raise _refusal(text)
+    return strength
 
 
-def add_grain(pixels: Pixels, mask: Mask, strength: float | None = None, seed: int = 0) -> None:
+def add_grain(pixels: Pixels, mask: Mask, strength: float | None = None, seed: int = 0) -> bool:
     """Give the filled part of a photo the grain of its surroundings, in place.
 
     pixels: (h, w, 3) uint8 or uint16, already filled; only those where mask is True change, and
@@ -100,33 +105,33 @@ def add_grain(pixels: Pixels, mask: Mask, strength: float | None = None, seed: i
     fill's grain ends up with, as a multiple of its surroundings', 0 to 4; None takes 1 if the
     photo is grainy, 0 if it is clean or too busy to tell. The same seed gives the same grain.
 
-    Nothing is added where too little is known to measure. Raises UsageError for a strength that
-    is out of range.
+    Returns whether any pixel has changed: none does where no grain is wanted, where too little is
+    known to measure it, and where the fill has enough. Raises UsageError for a strength that is
+    out of range.
     """
-    if strength is not None:
-        _checked(strength)
+    if strength is not None and not 0 <= strength <= STRONGEST:
+        raise _refusal(f"{strength:g}")
     if strength == 0 or not mask.any():
-        return
+        return False
     survey = _survey(pixels, mask)
     levels = _levels(survey, sure=strength is None)
     if levels is None:
-        return
+        return False
     expected = _at(levels, survey.light)
     relative = (survey.energy / np.maximum(expected, 1e-12)).astype(np.float32)
     if strength is None and not _is_grainy(relative):
-        return
+        return False
     template = _template(pixels, relative, survey.grey, seed)
     if template is None:
-        return
+        return False
     typical = np.median(expected[~np.isnan(survey.energy)]) ** 0.5 * template.std()
-    if strength is not None or typical >= FAINT:
-        _apply(pixels, mask, levels, _gains(relative, mask), template, strength or 1.0)
+    if strength is None and typical < FAINT:
+        return False
+    return _apply(pixels, mask, levels, _gains(relative, mask), template, strength or 1.0)
 
 
-def _checked(strength: float) -> float:
-    if not 0 <= strength <= STRONGEST:
-        raise UsageError(f"--grain {strength:g}: must be from 0 to {STRONGEST:g}")
-    return strength
+def _refusal(strength: str) -> UsageError:
+    return UsageError(f"--grain {strength}: give auto, off or a number from 0 to {STRONGEST:g}")
 
 
 def _luminance(pixels: Pixels) -> Floats:
@@ -149,6 +154,7 @@ def _survey(pixels: Pixels, mask: Mask) -> _Survey:
     light = np.zeros((rows, columns), np.float32)
     energy = np.full((rows, columns), np.nan, np.float32)
     grey = True
+    rounding = 1 / 12 / np.iinfo(pixels.dtype).max ** 2
     for top in range(0, len(mask), STRIP):
         strip = pixels[top : top + STRIP]
         grey = grey and bool((strip == strip[..., :1]).all())
@@ -160,6 +166,10 @@ def _survey(pixels: Pixels, mask: Mask) -> _Survey:
         energy[at][usable] = (
             np.square(np.abs(_spectra(blocks[usable]))).reshape(-1, _FINE.size) @ _FINE.ravel()
         )
+    flat = np.asarray(energy < rounding, np.uint8)
+    if flat.any():
+        # Blocks beside them may be half flat, or have the border's edge in them.
+        energy[cv2.dilate(flat, np.ones((3, 3), np.uint8)) > 0] = np.nan
     return _Survey(light, energy, grey)
 
 
@@ -205,8 +215,8 @@ def _levels(survey: _Survey, sure: bool) -> Floats | None:
         if sure or not len(known):
             return None
         even = [(0, float(np.quantile(known, 0.05)))]
-    # Nowhere can there be much more grain than the calmest places have.
-    most = CONTRAST * min(floor for floor, _ in found)
+    # Nowhere can there be much more grain than the calmest even places have.
+    most = CONTRAST * min(floor for _, floor in even)
     floors = [min(floor, most) for _, floor in even]
     return np.interp(np.arange(LEVELS + 1), [one for one, _ in even], floors).astype(np.float32)
 
@@ -283,8 +293,9 @@ def _apply(
     gains: Floats,
     template: Floats,
     strength: float,
-) -> None:
-    """Add the template to the masked pixels, as much of it as they lack."""
+) -> bool:
+    """Add the template to the masked pixels, as much of it as they lack; whether any changed."""
+    changed = False
     top_value = np.iinfo(pixels.dtype).max
     luminance = template.mean(2)
     rough = float(np.abs(luminance - cv2.GaussianBlur(luminance, (0, 0), SIGMA)).mean())
@@ -312,5 +323,8 @@ def _apply(
         )
         amount = np.sqrt(np.maximum(wanted * strength**2 - present, 0)) * top_value
         noise = template[(top + ys) % PERIOD, xs % PERIOD] * amount[:, None]
-        values = pixels[top + ys, xs] + noise
-        pixels[top + ys, xs] = np.rint(np.clip(values, 0, top_value)).astype(pixels.dtype)
+        smoother = pixels[top + ys, xs]
+        values = np.rint(np.clip(smoother + noise, 0, top_value)).astype(pixels.dtype)
+        pixels[top + ys, xs] = values
+        changed = changed or bool((values != smoother).any())
+    return changed

@@ -29,6 +29,7 @@ def restore(
     grain: str | float = "auto",
     seed: int = 0,
     progress: Progress | None = None,
+    notes: list[str] | None = None,
 ) -> Pixels:
     """Fill the damaged pixels of a photo; all others come back bit for bit.
 
@@ -36,12 +37,18 @@ def restore(
     4 (RGB, alpha); alpha is passed through. mask: bool (h, w), True = damaged. tile, overlap:
     pixels, from the model's card by default. batch_size: tiles per call of the model.
     grain: "auto" gives filled pixels the grain of a grainy photo, "off" none, a number (0 to 4)
-    that many times it; `seed` fixes it.
+    that many times it; `seed` fixes it. notes: what there is to say is appended to it, in one line
+    each.
     Returns a new array of the same shape and depth.
 
-    Raises UsageError for shapes, depths or tile sizes that do not fit, PhotoError where every
-    pixel is damaged, ModelError where the model or the device cannot be used.
+    Raises UsageError for shapes, depths or options that do not fit, PhotoError where every pixel
+    is damaged, ModelError where the model or the device cannot be used.
     """
+    strength = parse_strength(str(grain))
+    _check_least(
+        tile=(tile, 8), overlap=(overlap, 0), batch_size=(batch_size, 1), threads=(threads, 1),
+        seed=(seed, 0),
+    )  # fmt: skip
     check_pixels(pixels)
     if mask.dtype != np.bool_ or mask.shape != pixels.shape[:2]:
         raise UsageError(
@@ -57,7 +64,6 @@ def restore(
         else model
     )
     side, lap = tiles_of(inpainter.card, tile, overlap, batch_size)
-    strength = parse_strength(str(grain))
 
     channels = 1 if pixels.ndim == 2 else pixels.shape[2]
     restored = pixels.copy()
@@ -67,14 +73,25 @@ def restore(
     grey = colours == 1 or _is_grey(rgb, mask)
     fill(rgb, mask, inpainter, side, lap, batch_size, progress)
     if inpainter.card.texture:
-        add_texture(rgb, mask)
+        add_texture(rgb, mask, seed)
     if grey:
         # A network may tint grey by a fraction; the mean of the channels is grey for certain.
         rgb[mask] = np.rint(rgb[mask].mean(1, keepdims=True, dtype=np.float32)).astype(rgb.dtype)
-    add_grain(rgb, mask, strength, seed)
+    if not add_grain(rgb, mask, strength, seed) and strength and notes is not None:
+        notes.append(
+            f"--grain {grain} changed nothing: no grain can be measured, or the fill has it already"
+        )
     if colours == 1:
         planes[mask, 0] = rgb[mask, 0]
     return restored
+
+
+def _check_least(**options: tuple[int | None, int]) -> None:
+    """Raise UsageError where an option, given as (value, least), is less than it may be."""
+    for name, (value, least) in options.items():
+        if value is not None and not value >= least:
+            option = name.replace("_", "-")
+            raise UsageError(f"--{option} {value}: must be at least {least}")
 
 
 def tiles_of(
@@ -89,8 +106,10 @@ def tiles_of(
             if value is not None:
                 raise UsageError(f"--{option} {value}: {card.name} takes a photo whole: leave it")
         return None, 0
-    side = tile or card.tile
-    if side < 8 or side % card.multiple:
+    if card.fixed and tile not in (None, card.tile):
+        raise UsageError(f"--tile {tile}: {card.name} takes tiles of {card.tile} px only: leave it")
+    side = card.tile if tile is None else tile
+    if not card.fixed and (side < 8 or side % card.multiple):
         raise UsageError(
             f"--tile {side}: {card.name} takes tiles of at least 8 px in multiples of "
             f"{card.multiple} px"

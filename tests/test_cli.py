@@ -76,6 +76,15 @@ class TestRestore:
         assert "mean of 2" in table
         assert "Dice" in table
 
+    def test_grain_that_was_asked_for_in_vain_is_told(self, tmp_path: Path) -> None:
+        save(tmp_path / "flat.png", np.full((60, 80, 3), 90, np.uint8))
+        save_mask(tmp_path / "mask.png", stripe(60, 80))
+        words = ("restore", "flat.png", "--mask", "mask.png", "--model", "telea", "--overwrite")
+        for grain, told in (("1", True), ("auto", False), ("off", False)):
+            done = inpaint(*words, "--grain", grain, cwd=tmp_path)
+            assert done.returncode == 0, done.stderr
+            assert (f"flat.png: --grain {grain} changed nothing" in done.stderr) == told
+
     def test_scores_change_no_byte(self, print_png: Path) -> None:
         folder = print_png.parent
         mask = folder / "mask.png"
@@ -322,7 +331,8 @@ class TestBadCalls:
             (["print.png", "--mask", "mask.png", "--tile", "-1"], BAD_CALL, ["--tile"]),
             (["print.png", "--mask", "mask.png", "--overlap", "512"], BAD_CALL, ["--overlap"]),
             (["print.png", "--mask", "mask.png", "--grain", "much"], BAD_CALL, ["--grain", "off"]),
-            (["print.png", "--mask", "mask.png", "--grain", "9"], BAD_CALL, ["--grain", "4"]),
+            (["print.png", "--mask", "mask.png", "--grain", "5"], BAD_CALL, ["--grain 5: give"]),
+            (["print.png", "--mask", "mask.png", "--grain", "nan"], BAD_CALL, ["--grain nan: gi"]),
             (["print.png", "--mask", "mask.png", "--seed", "-1"], BAD_CALL, ["--seed"]),
             (["print.png", "--mask", "mask.png", "--device", "tpu"], BAD_CALL, ["tpu", "cuda"]),
             (["print.png", "--mask", "mask.png", "--in-place", "-o", "x"], BAD_CALL, ["-o"]),

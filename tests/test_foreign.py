@@ -193,16 +193,31 @@ def test_lama_files_of_either_range_work(tmp_path: Path, scale: float, first: in
         assert np.abs(restored[:, columns].astype(int) - whole[:, columns]).max() <= 1
 
 
-def test_the_range_is_settled_once(tmp_path: Path) -> None:
-    model = load_model(lama_file(tmp_path / "a.onnx", scale=1), threads=1)
-    masks = np.zeros((1, 1, 512, 512), np.float32)
+@pytest.mark.parametrize("scale", [1.0, 255.0])
+def test_what_a_lama_file_returns_does_not_depend_on_what_came_before(
+    tmp_path: Path, scale: float
+) -> None:
+    model = load_model(lama_file(tmp_path / "a.onnx", side=64, scale=scale), threads=1)
+    masks = np.zeros((1, 1, 64, 64), np.float32)
     masks[..., :9] = 1
     images = np.repeat(np.where(masks > 0, 0, 0.5).astype(np.float32), 3, 1)
     assert isinstance(model, foreign.LamaInpainter)
-    assert np.allclose(model(images * np.float32(0.01), masks), 0.005)
-    assert model._range is None, "too dark to tell for certain"
-    assert np.allclose(model(images, masks), 0.5)
-    assert model._range == 1
+    before = dict(vars(model))
+    # Far too dark to tell the range by, and black with one stray value.
+    dark = images * np.float32(0.004)
+    stray = np.zeros_like(images)
+    stray[..., 40, 40] = 1
+    for _ in range(2):
+        for given in (dark, stray, images):
+            seen = given * (1 - masks)
+            mean = seen.sum((2, 3), keepdims=True) / (1 - masks).sum()
+            assert np.allclose(model(given, masks), seen + mean * masks, atol=1e-6)
+    assert vars(model) == before
+
+
+def test_a_lama_file_that_is_of_no_use_is_refused_when_loaded(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"bad\.onnx: the model returned values that are not num"):
+        load_model(lama_file(tmp_path / "bad.onnx", scale=float("nan")), threads=1)
 
 
 def test_black_photos_stay_black(tmp_path: Path) -> None:
@@ -233,11 +248,11 @@ def test_batches_are_run_one_by_one(tmp_path: Path, make: Maker, options: dict[s
 
 def test_cards_say_what_the_file_is(tmp_path: Path) -> None:
     lama = load_model(lama_file(tmp_path / "lama_fp32.onnx"), threads=1).card
-    assert (lama.name, lama.tile, lama.multiple) == ("lama_fp32", 512, 512)
+    assert (lama.name, lama.tile, lama.fixed) == ("lama_fp32", 512, True)
     assert "LaMa" in lama.summary
     assert not lama.eight_bit
     migan = load_model(migan_file(tmp_path / "migan_pipeline_v2.onnx"), threads=1).card
-    assert (migan.name, migan.tile, migan.multiple) == ("migan_pipeline_v2", 512, 1)
+    assert (migan.name, migan.tile, migan.fixed) == ("migan_pipeline_v2", 512, False)
     assert "MI-GAN" in migan.summary
     assert migan.eight_bit
     for card in (lama, migan):
@@ -251,10 +266,12 @@ def test_tiles_of_other_sizes(tmp_path: Path) -> None:
     whole = plain(700, 1100)
     broken, mask = torn(whole)
     fixed, free = lama_file(tmp_path / "fixed.onnx"), migan_file(tmp_path / "free.onnx")
-    with pytest.raises(UsageError, match="multiples of 512"):
-        restore(broken, mask, fixed, tile=256, threads=1)
-    with pytest.raises(ModelError, match="tiles of 512 px only"):
-        restore(broken, mask, fixed, tile=1024, threads=1)
+    for tile in (256, 1024):
+        for size in (1100, 300):
+            with pytest.raises(UsageError, match=f"--tile {tile}: fixed takes tiles of 512 px on"):
+                restore(broken[:, :size], mask[:, :size], fixed, tile=tile, threads=1)
+    restored = restore(broken, mask, fixed, tile=512, threads=1)
+    assert np.abs(restored.astype(int) - whole).max() <= 1
     for tile in (100, 256, 1024):
         restored = restore(broken, mask, free, tile=tile, threads=1)
         assert np.abs(restored.astype(int) - whole).max() <= 1
@@ -301,11 +318,11 @@ def test_the_command_takes_them(tmp_path: Path, make: Maker) -> None:
     assert (restored[~mask] == broken[~mask]).all()
     assert np.abs(restored.astype(int) - whole).max() <= 257
 
-    run = inpaint(*words, "--tile", 256, "--overwrite")
+    run = inpaint(*words, "--tile", 1024, "--overwrite")
     if make is lama_file:
         assert run.returncode == 2
         assert run.stderr.count("\n") == 1
-        assert "--tile 256: some takes tiles of at least 8 px in multiples of 512 px" in run.stderr
+        assert "--tile 1024: some takes tiles of 512 px only: leave it" in run.stderr
     else:
         assert run.returncode == 0, run.stderr
 

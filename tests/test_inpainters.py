@@ -110,11 +110,24 @@ def test_a_model_file_says_what_it_needs(tmp_path: Path) -> None:
 
 def test_a_model_of_a_fixed_size_gets_tiles_of_that_size(tmp_path: Path) -> None:
     path = model_file(tmp_path / "fixed.onnx", side=24)
-    assert load_model(path, threads=1).card.tile == 24
-    restored = restore(picture(50, 30), stripe(50, 30), path, threads=1)
-    assert (restored[stripe(50, 30)] == 0).all(), "this model returns the hidden pixels"
-    with pytest.raises(UsageError, match="multiples of 24"):
-        restore(picture(), stripe(), path, tile=32, threads=1)
+    card = load_model(path, threads=1).card
+    assert (card.tile, card.fixed) == (24, True)
+    for tile in (None, 24):
+        restored = restore(picture(50, 30), stripe(50, 30), path, tile=tile, threads=1)
+        assert (restored[stripe(50, 30)] == 0).all(), "this model returns the hidden pixels"
+    # A multiple too, and where the photo would fit into one tile.
+    for tile in (32, 48, 1024):
+        with pytest.raises(UsageError, match=f"--tile {tile}: fixed takes tiles of 24 px only"):
+            restore(picture(20, 20), stripe(20, 20), path, tile=tile, threads=1)
+
+
+def test_a_fixed_side_below_8_px_is_nobodys_wrong_tile(tmp_path: Path) -> None:
+    path = model_file(tmp_path / "tiny.onnx", side=4)
+    pixels, mask = picture(50, 30), stripe(50, 30)
+    restored = restore(pixels, mask, path, threads=1)
+    assert (restored[mask] != pixels[mask]).any(1).all()
+    with pytest.raises(UsageError, match="tiny takes tiles of 4 px only"):
+        restore(picture(), stripe(), path, tile=8, threads=1)
 
 
 @pytest.mark.parametrize(

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inpaintcli import load_model, restore
-from inpaintcli.arrays import Floats
+from inpaintcli.arrays import Floats, Mask, Pixels
 from inpaintcli.errors import PhotoError, UsageError
 from inpaintcli.inpainters.base import Card
-from inpaintcli.inpainters.registry import NETWORKS
-from tests.helpers import MeanFill, picture, stripe
+from inpaintcli.inpainters.registry import NETWORKS, WEIGHTS
+from inpaintcli.metrics import score
+from tests.helpers import Depth, MeanFill, picture, stripe
 
 
 @given(
@@ -127,6 +130,45 @@ def test_arrays_and_tiles_that_do_not_fit_are_refused(
         restore(**{**arguments, **change})  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ({"batch_size": -1}, "--batch-size -1: must be at least 1"),
+        ({"batch_size": 0}, "--batch-size 0: must be at least 1"),
+        ({"seed": -1}, "--seed -1: must be at least 0"),
+        ({"tile": 0}, "--tile 0: must be at least 8"),
+        ({"tile": -8}, "--tile -8: must be at least 8"),
+        ({"overlap": -1}, "--overlap -1: must be at least 0"),
+        ({"threads": 0}, "--threads 0: must be at least 1"),
+        ({"grain": 5}, "--grain 5: give auto, off or a number from 0 to 4"),
+        ({"grain": float("nan")}, "--grain nan: give auto, off or a number from 0 to 4"),
+        ({"grain": "much"}, "--grain much: give auto, off or a number from 0 to 4"),
+    ],
+)
+def test_wrong_options_are_refused_before_any_work(option: dict[str, int], message: str) -> None:
+    """Before the model is loaded, which does not exist, and where there is nothing to do."""
+    nothing = np.zeros((40, 56), bool)
+    for mask in (stripe(), nothing):
+        for model in ("nix", MeanFill()):
+            with pytest.raises(UsageError) as caught:
+                restore(picture(), mask, model, **option)  # type: ignore[arg-type]
+            assert str(caught.value) == message
+
+
+@pytest.mark.parametrize("reach", [None, 4])
+@pytest.mark.parametrize("multiple", [8, 24])
+def test_no_tile_is_all_damage_however_small_it_was_cut(multiple: int, reach: int | None) -> None:
+    """A method that gets zeros would fill such a tile black."""
+    tile = 264 if multiple == 24 else 256
+    model = MeanFill(tile, multiple, reach)
+    model.card = replace(model.card, patch=32, overlap=64, margin=0)
+    pixels = np.full((500, 500, 3), 200, np.uint8)
+    mask = np.zeros((500, 500), bool)
+    mask[125:375, 125:375] = True
+    assert (restore(pixels, mask, model) == 200).all()
+    assert all(side % multiple == 0 for shape in model.shapes for side in shape[2:])
+
+
 class Echo:
     """An inpainter that returns what it is given, first guess included, and counts pixels."""
 
@@ -154,6 +196,19 @@ def test_a_first_guess_is_a_smooth_continuation_of_the_known_pixels() -> None:
     # Neither does the tile: the guess is made of the whole photo.
     small, large = (restore(damaged, mask, Echo(), tile=t, grain="off") for t in (16, 64))
     assert np.abs(small.astype(int) - large).max() <= 1
+
+
+def test_a_method_for_whole_photos_runs_once() -> None:
+    """The smaller sizes, from which it gets its first guess, are none of its business."""
+    mask = np.zeros((96, 96), bool)
+    mask[20:70, 20:70] = True
+    inpainter, seen = Echo(None), []
+    restore(
+        picture(96, 96), mask, inpainter,
+        progress=lambda done, total: seen.append((done, total)), grain="off",
+    )  # fmt: skip
+    assert inpainter.pixels == [2500]
+    assert seen == [(1, 1)]
 
 
 def test_only_deep_damage_is_filled_at_coarser_sizes_first() -> None:
@@ -184,6 +239,92 @@ def test_grain_is_the_users_choice() -> None:
     assert (once == restore(grainy, mask, MeanFill(), seed=0)).all()
     with pytest.raises(UsageError, match="grain"):
         restore(grainy, mask, MeanFill(), grain="much")
+
+
+def test_grain_that_was_asked_for_in_vain_is_noted() -> None:
+    flat = np.full((200, 200, 3), 128, np.uint8)
+    grainy = np.clip(np.random.default_rng(0).normal(128, 12, flat.shape), 0, 255).astype(np.uint8)
+    mask = np.zeros((200, 200), bool)
+    mask[90:110, 20:180] = True
+    for pixels, grain, expected in (
+        (flat, 1, 1), (flat, "0.5", 1), (flat, "auto", 0), (flat, "off", 0), (flat, 0, 0),
+        (grainy, 1, 0), (grainy, "auto", 0),
+    ):  # fmt: skip
+        notes: list[str] = []
+        restore(pixels, mask, MeanFill(), grain=grain, notes=notes)
+        assert len(notes) == expected
+        assert all(note.startswith(f"--grain {grain} changed nothing") for note in notes)
+
+
+class TestPhoto:
+    """What is promised of `photo`, the default."""
+
+    @staticmethod
+    def scratched(height: int = 160, width: int = 232) -> tuple[Pixels, Mask]:
+        """A picture with a scratch and a wide hole, white, and its mask."""
+        pixels, mask = picture(height, width), stripe(height, width)
+        mask[60:100, 20:64] = True
+        pixels[mask] = 255
+        return pixels, mask
+
+    def test_neither_batches_nor_threads_change_a_bit(self) -> None:
+        pixels, mask = self.scratched()
+        first, *others = (
+            restore(pixels, mask, tile=112, batch_size=size, device="cpu", threads=threads)
+            for size, threads in ((None, 1), (1, 1), (3, 1), (64, 1), (None, 2), (1, 3))
+        )
+        for other in others:
+            assert (other == first).all()
+
+    def test_8_bit_and_float_agree(self) -> None:
+        pixels, mask = picture(160, 232), stripe(160, 232)
+        pixels[mask] = 255
+        filled = [
+            restore(pixels, mask, model, grain="off", device="cpu", threads=1)
+            for model in ("photo", WEIGHTS / "photo.onnx")
+        ]
+        assert (filled[0] != filled[1]).any(), "these must be two files"
+        agreement = score(filled[0], filled[1], mask).hole_psnr
+        assert agreement is not None
+        assert agreement > 40
+
+    @pytest.mark.parametrize("channels", [1, 2, 3, 4])
+    @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+    def test_texture_and_grain_touch_nothing_but_the_damage(
+        self, channels: int, dtype: type[Depth]
+    ) -> None:
+        pixels = picture(200, 200, channels, dtype)
+        top = np.iinfo(dtype).max
+        noise = np.random.default_rng(0).normal(0, 0.03 * top, (200, 200, 1))
+        colours = np.s_[..., : 3 if channels >= 3 else 1]
+        pixels[colours] = np.clip(pixels[colours] + noise, 0, top).astype(dtype)
+        mask = np.zeros((200, 200), bool)
+        mask[60:120, 70:150] = True
+        before = pixels.copy()
+        smooth, grainy = (
+            restore(pixels, mask, grain=grain, device="cpu", threads=1) for grain in ("off", 1)
+        )
+        assert (pixels == before).all()
+        assert (grainy[~mask] == pixels[~mask]).all()
+        assert (smooth[colours][mask] != grainy[colours][mask]).mean() > 0.3
+        if channels in (2, 4):
+            assert (grainy[..., -1] == pixels[..., -1]).all()
+
+    @pytest.mark.parametrize("channels", [3, 4])
+    def test_grain_on_grey_is_grey(self, channels: int) -> None:
+        rng = np.random.default_rng(0)
+        pixels = np.clip(rng.normal(128, 10, (200, 200, 1)), 0, 255).astype(np.uint8)
+        pixels = np.repeat(pixels, channels, 2)
+        mask = np.zeros((200, 200), bool)
+        mask[60:120, 70:150] = True
+        restored = restore(pixels, mask, grain=1, device="cpu", threads=1)
+        assert (restored[..., :3] == restored[..., :1]).all()
+        assert restored[mask, 0].std() > 5
+
+    def test_its_files_are_small_enough_to_ship(self) -> None:
+        files = list(WEIGHTS.glob("photo*.onnx"))
+        assert {file.name for file in files} >= {"photo.onnx", "photo-int8.onnx"}
+        assert sum(file.stat().st_size for file in files) <= 16e6
 
 
 @pytest.mark.parametrize("model", NETWORKS)

@@ -64,8 +64,8 @@ class Setting:
 #: 32 px: an overlap of 16 px takes twice the time of 8 px and restores no better (within 0.05 dB).
 #: Without the margin the corner of a flat grey photo was wrong by up to 25 of 255. Of 2, 3, 4 and
 #: 5 px of reach, 4 restores strokes and holes best; thin damage does not care.
-#: 64 px: tiles of 128 px restore within 0.08 dB of tiles of 64 px in two thirds of the time. Of 1, 2,
-#: 4 and 8 px of reach, 4 is best for strokes (+0.27 dB over 8) and within 0.06 dB for the others.
+#: 64 px: tiles of 128 px restore within 0.08 dB of tiles of 64 px in two thirds of the time. Of 1,
+#: 2, 4 and 8 px of reach, 4 is best for strokes (+0.27 dB over 8), within 0.06 dB for the others.
 SETTINGS = {
     32: Setting(tile=32, overlap=8, margin=8, reach=4),
     64: Setting(tile=128, overlap=16, margin=8, reach=4),

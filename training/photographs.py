@@ -3,8 +3,8 @@
     python -m training.photographs --data cbsd68.tar
 
 Every method restores the same masks, drawn by `inpaintcli.damage` with its recipes and seeded by
-the photograph's place in the set, with `--grain off`. What is required of `photo` against the best classical method of each kind is judged
-and printed below the table.
+the photograph's place in the set, with `--grain off`. What is required of `photo` against the best
+classical method of each kind is judged and printed below the table.
 """
 
 from __future__ import annotations

@@ -16,10 +16,12 @@ class Card:
     name: str
     #: One line on how it works.
     summary: str
-    #: Side in pixels of the square tiles that it is run on; None takes the photo whole.
+    #: Longest side in pixels of the rectangles that it is run on; None takes the photo whole.
     tile: int | None = None
-    #: Side in pixels of the patches that it was trained on, below which tiles are not cut where a
-    #: photo would fit into less; None for as large as `tile`.
+    #: True if it takes squares of exactly `tile` px and nothing else.
+    fixed: bool = False
+    #: Shortest side in pixels of those rectangles, about that of the patches it was trained on: a
+    #: small photo is cut into no smaller ones. None makes all of them squares of `tile` px.
     patch: int | None = None
     #: Pixels by which neighbouring tiles overlap.
     overlap: int = 0
@@ -53,9 +55,9 @@ class Card:
 class Inpainter(Protocol):
     """Fills damaged pixels.
 
-    Called with `images` float32 (N, 3, h, w) in [0, 1], damaged pixels 0, and `masks` float32
-    (N, 1, h, w), 1 = damaged; returns float32 (N, 3, h, w) in [0, 1]. Only its damaged pixels are
-    used.
+    Called with `images` float32 (N, 3, h, w) in [0, 1], whose damaged pixels are 0, or a first
+    guess where the card says `prior`, and `masks` float32 (N, 1, h, w), 1 = damaged; returns
+    float32 (N, 3, h, w) in [0, 1]. Only its damaged pixels are used.
     """
 
     @property

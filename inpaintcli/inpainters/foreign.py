@@ -13,15 +13,14 @@ import cv2
 import numpy as np
 
 from inpaintcli.arrays import Floats
-from inpaintcli.errors import ModelError
 from inpaintcli.inpainters.base import Card, Inpainter
 from inpaintcli.inpainters.signature import LAMA, MIGAN, fixed_side, result
 from inpaintcli.runtime import Session
 
 #: Both were published for pictures of this size.
 TILE = 512
-#: A known pixel as bright as this settles in which range a LaMa file returns its values.
-BRIGHT = 0.1
+#: What a LaMa file is shown to see in which range it returns its values, in [0, 1].
+GREY = 0.5
 #: MI-GAN's pipeline leads over from the known pixels to its own within this many pixels of them,
 #: inside the hole: 1 px by a maximum of 3x3 and 2 px by a Gaussian of 5x5.
 SEAM = 3
@@ -50,10 +49,6 @@ class _OneByOne(ABC):
 
     def __call__(self, images: Floats, masks: Floats) -> Floats:
         """See `Inpainter`; raises ModelError where the model returns something unusable."""
-        side = fixed_side(self.session)
-        if side and images.shape[2:] != (side, side):
-            # A multiple of the side passes for a tile until the photo is large enough for it.
-            raise ModelError(f"{self.session.path}: takes tiles of {side} px only: leave --tile")
         restored = np.empty(images.shape, np.float32)
         for index in range(len(images)):
             one = slice(index, index + 1)
@@ -68,26 +63,27 @@ class _OneByOne(ABC):
 class LamaInpainter(_OneByOne):
     """A LaMa export: as our own signature, but its result is in 0..255, or else in 0..1.
 
-    Which of them no file says. Known pixels come back nearly unchanged, so their maximum tells:
-    it is nearer to 255 times what went in, or to what went in (the middle is 16 times).
+    Which of them no file says. Known pixels come back nearly unchanged, so a grey picture tells:
+    it comes back as itself, or as 255 times itself (the middle is 16 times).
     """
 
     def __init__(self, session: Session):
-        """Take over an open file of the signature `LAMA`."""
+        """Take over an open file of the signature `LAMA`.
+
+        Runs it once; raises ModelError where it returns something unusable.
+        """
         super().__init__(session, _card(session, "LaMa export, told by its inputs and output"))
-        self._range: float | None = None
+        side = fixed_side(session) or TILE
+        mask = np.zeros((1, 1, side, side), np.float32)
+        mask[..., : side // 8, : side // 8] = 1
+        image = np.repeat(GREY * (1 - mask), 3, 1)
+        returned = result(session, {"image": image, "mask": mask})
+        typical = float(np.median(returned[image > 0]))
+        self._range = 255.0 if typical >= 16 * GREY else 1.0
 
     def _restored(self, image: Floats, mask: Floats) -> Floats:
         returned = result(self.session, {"image": image, "mask": mask})
-        scale = self._range
-        if scale is None:
-            known = 1 - mask
-            brightest = float((image * known).max())
-            # Where all is black 255 is the safe guess: a wrong one leaves black what is black.
-            scale = 255.0 if float((returned * known).max()) >= 16 * brightest else 1.0
-            if brightest >= BRIGHT:
-                self._range = scale
-        return np.asarray(returned / np.float32(scale), np.float32)
+        return np.asarray(returned / np.float32(self._range), np.float32)
 
 
 class MiganInpainter(_OneByOne):
@@ -132,7 +128,7 @@ def _card(session: Session, summary: str, eight_bit: bool = False) -> Card:
         summary=summary,
         tile=tile,
         overlap=tile // 4,
-        multiple=side or 1,
+        fixed=side is not None,
         eight_bit=eight_bit,
         licence="",
         size=session.path.stat().st_size,

@@ -62,7 +62,7 @@ def card_of(metadata: dict[str, str], path: Path, fixed_side: int | None = None)
         return value
 
     try:
-        multiple = fixed_side or number("multiple", 1, 1)
+        multiple = 1 if fixed_side else number("multiple", 1, 1)
         tile = fixed_side or number("tile", -(-DEFAULT_TILE // multiple) * multiple, 8)
         if tile % multiple:
             raise ValueError(f"tile {tile} is no multiple of {multiple}")
@@ -72,6 +72,7 @@ def card_of(metadata: dict[str, str], path: Path, fixed_side: int | None = None)
             name=metadata.get("name", path.stem),
             summary=metadata.get("summary", ""),
             tile=tile,
+            fixed=fixed_side is not None,
             patch=number("patch", 0, 1) if metadata.get("patch") and not fixed_side else None,
             overlap=overlap,
             margin=min(number("margin", overlap, 0), tile // 4),
