@@ -71,9 +71,22 @@ def restore(
     colours = 3 if channels >= 3 else 1
     rgb = planes[..., :3] if colours == 3 else np.repeat(planes[..., :1], 3, 2)
     grey = colours == 1 or _is_grey(rgb, mask)
-    fill(rgb, mask, inpainter, side, lap, batch_size, progress)
+    filled = 0
+
+    def fill_progress(done: int, total: int) -> None:
+        nonlocal filled
+        filled = total
+        if progress:
+            progress(done, total)
+
+    def texture_progress(done: int, total: int) -> None:
+        # Its tiles come on top of those that are filled by now.
+        if progress:
+            progress(filled + done, filled + total)
+
+    fill(rgb, mask, inpainter, side, lap, batch_size, fill_progress)
     if inpainter.card.texture:
-        add_texture(rgb, mask, seed)
+        add_texture(rgb, mask, seed, texture_progress)
     if grey:
         # A network may tint grey by a fraction; the mean of the channels is grey for certain.
         rgb[mask] = np.rint(rgb[mask].mean(1, keepdims=True, dtype=np.float32)).astype(rgb.dtype)

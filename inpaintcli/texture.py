@@ -14,6 +14,8 @@ strength instead of averaging out.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -41,12 +43,14 @@ KNOWN, FARTHEST = 0.15, 1024
 SOURCES, TARGETS = 4000, 1000
 
 
-def add_texture(pixels: Pixels, mask: Mask, seed: int = 0) -> None:
+def add_texture(
+    pixels: Pixels, mask: Mask, seed: int = 0, progress: Callable[[int, int], None] | None = None
+) -> None:
     """Add detail to the wide regions of a fill, in place; all other pixels are only read.
 
     pixels: (h, w, 3), uint8 or uint16, restored. mask: bool (h, w), True = filled. seed: fixes
-    which patches are searched where there are too many. What is farther than some 1000 px from
-    every known pixel stays smooth.
+    which patches are searched where there are too many. progress: told how many of how many tiles
+    are done. What is farther than some 1000 px from every known pixel stays smooth.
     """
     wide = _wide(mask)
     if not wide.any():
@@ -55,7 +59,9 @@ def add_texture(pixels: Pixels, mask: Mask, seed: int = 0) -> None:
     shape = (mask.shape[0], mask.shape[1])
     grid = tiling.fitted(shape, TILE, OVERLAP, 0)
     blend = tiling.Blend(shape[1], grid)
-    for row in tiling.plan(wide, grid):
+    plan = tiling.plan(wide, grid)
+    done, total = 0, tiling.count(plan)
+    for row in plan:
         blend.start(row)
         for left in row.lefts:
             rows, columns = _window(mask, row.top, left, grid)
@@ -68,10 +74,13 @@ def add_texture(pixels: Pixels, mask: Mask, seed: int = 0) -> None:
             enriched = _enriched(colours, mask[window], inside & wide[window], rng)
             cut = enriched[tile][: grid.height, : grid.width]
             blend.add((left,), cut.transpose(2, 0, 1)[None])
+            done += 1
+            if progress:
+                progress(done, total)
         top, strip = blend.finish(row)
-        done = np.s_[top : top + len(strip)]
-        chosen = wide[done]
-        pixels[done][chosen] = np.rint(np.clip(strip[chosen], 0, 1) * top_value)
+        finished = np.s_[top : top + len(strip)]
+        chosen = wide[finished]
+        pixels[finished][chosen] = np.rint(np.clip(strip[chosen], 0, 1) * top_value)
 
 
 def _wide(mask: Mask) -> Mask:

@@ -26,6 +26,7 @@ from torch import Tensor, nn
 from inpaintcli.files import write_whole
 from inpaintcli.runtime import Session
 from training.checkpoint import Checkpoint, CheckpointError
+from training.config import Config
 from training.networks import build, multiple_of
 
 #: ONNX Runtime 1.19, the oldest that we support, runs opsets up to 21 and IR versions up to 10.
@@ -57,6 +58,8 @@ class Setting:
     reach: int
     prior: bool = False
     texture: bool = False
+    #: Whether the kernels are kept as float16, in half the room; not told in the card.
+    half: bool = True
 
 
 #: Settings by the side of the patches that a network was trained on, chosen on held-out photographs
@@ -67,7 +70,7 @@ class Setting:
 #: 64 px: tiles of 128 px restore within 0.08 dB of tiles of 64 px in two thirds of the time. Of 1,
 #: 2, 4 and 8 px of reach, 4 is best for strokes (+0.27 dB over 8), within 0.06 dB for the others.
 SETTINGS = {
-    32: Setting(tile=32, overlap=8, margin=8, reach=4),
+    32: Setting(tile=32, overlap=8, margin=8, reach=4, half=False),
     64: Setting(tile=128, overlap=16, margin=8, reach=4),
 }
 #: photo: reach 1 beats 8 px by 0.1 to 0.2 dB on scratches and text and equals it on strokes and
@@ -122,6 +125,17 @@ def main(
     )
 
 
+def setting_of(config: Config) -> Setting:
+    """How a network of a run is shipped and run; raises ExportError where that is not known."""
+    setting = PHOTO if config.guess else SETTINGS.get(config.patch)
+    if setting is None:
+        raise ExportError(
+            f"a network without a first guess, trained on patches of {config.patch} px: "
+            f"settings are known for {', '.join(map(str, SETTINGS))} px"
+        )
+    return setting
+
+
 def network_of(state: Checkpoint) -> nn.Module:
     """The network with the averaged weights of a run, float32, ready to be evaluated.
 
@@ -133,7 +147,7 @@ def network_of(state: Checkpoint) -> nn.Module:
     except (KeyError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
         raise CheckpointError(f"checkpoint of {state.name!r}: wrong weights ({reason})") from None
-    if state.config.damage.kinds:
+    if setting_of(state.config).half:
         # What the file will hold: see `halve_weights`.
         for parameter in network.parameters():
             parameter.data = parameter.data.half().float()
@@ -294,12 +308,8 @@ def card(
     if data_licence is None:
         cifar10 = state.origin.lower().startswith(("cifar-10", "cifar10"))
         data_licence = CIFAR10_LICENCE if cifar10 else "unknown: see where the pictures come from"
-    setting = PHOTO if state.config.guess else SETTINGS.get(state.config.patch)
-    if not setting:
-        raise ExportError(
-            f"a network without a first guess, trained on patches of {state.config.patch} px: "
-            f"settings are known for {', '.join(map(str, SETTINGS))} px"
-        )
+    setting = asdict(setting_of(state.config))
+    del setting["half"]
     parameters = sum(tensor.numel() for tensor in state.averaged.values())
     return {
         "name": state.name,
@@ -307,7 +317,7 @@ def card(
         "summary": SUMMARIES[state.name],
         "patch": str(state.config.patch),
         "multiple": str(multiple_of(state.config.network)),
-        **{name: str(int(value)) for name, value in asdict(setting).items()},
+        **{name: str(int(value)) for name, value in setting.items()},
         "trained_on": state.trained_on,
         "data_licence": data_licence,
         "licence": LICENCE,

@@ -200,6 +200,8 @@ class PartialConvAutoencoder(nn.Module):
         return restored
 
 
+#: Networks that improve on a first guess; all others are given zeros for damaged pixels.
+GUESSING = {"photo"}
 NETWORKS: dict[str, type[nn.Module]] = {
     "autoencoder": ConvolutionalAutoencoder,
     "partial-conv": PartialConvAutoencoder,

@@ -140,8 +140,9 @@ def main(
         from training.export import update_scores
 
         for name in names:
-            for file in {name, ON_CPU.get(name, name)} if name in NETWORKS else ():
-                update_scores(WEIGHTS / f"{file}.onnx", card_scores(results, name))
+            file = file_of(name)
+            if file and file.parent == WEIGHTS:
+                update_scores(file, card_scores(results, name))
     stdout = Console(soft_wrap=True, highlight=False)
     stdout.print(setting, table(results), *verdicts, f"written to {out}", sep="\n")
 
@@ -194,15 +195,21 @@ def earlier(path: Path, setting: str) -> list[Result]:
         return []
 
 
+def file_of(name: str) -> Path | None:
+    """The file that a name or a path stands for on a CPU; None for methods without one."""
+    path = WEIGHTS / f"{ON_CPU.get(name, name)}.onnx" if name in NETWORKS else Path(name)
+    return path.resolve() if path.is_file() else None
+
+
 def fingerprint(name: str) -> str:
     """12 hexadecimal digits of the hash of the graph and weights of a model, without its card; ""
     for methods without a file."""
-    path = WEIGHTS / f"{ON_CPU.get(name, name)}.onnx" if name in NETWORKS else Path(name)
-    if not path.is_file():
+    file = file_of(name)
+    if not file:
         return ""
     import onnx
 
-    graph = onnx.load(path).graph.SerializeToString(deterministic=True)
+    graph = onnx.load(file).graph.SerializeToString(deterministic=True)
     return hashlib.sha256(graph).hexdigest()[:12]
 
 

@@ -40,7 +40,7 @@ from training.data import DataError, Pictures
 from training.data import load_all as load_pictures
 from training.masks import SIDE, Sheets
 from training.muon import Muon
-from training.networks import NETWORKS, build, multiple_of
+from training.networks import GUESSING, NETWORKS, build, multiple_of
 
 Method = StrEnum("Method", {name: name for name in NETWORKS})  # type: ignore[misc]
 Array = NDArray[np.uint8]
@@ -98,6 +98,10 @@ def main(
             )
         # The network's own answer at half size is asked for at half the patch.
         whole = 2 * multiple_of(settings.network)
+        if settings.guess != (method.value in GUESSING):
+            raise ConfigError(
+                f"guess = {str(settings.guess).lower()}: {method.value} needs the opposite"
+            )
         if settings.guess and settings.coarse_share and settings.patch % whole:
             raise ConfigError(
                 f"patch {settings.patch}: with coarse_share give a multiple of {whole}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from inpaintcli.errors import ModelError, UsageError
@@ -74,7 +75,10 @@ def load_model(
 def cards() -> Iterator[Card]:
     """The cards of all methods, networks first, also of those that are not installed."""
     for name in NETWORKS:
-        path = WEIGHTS / f"{name}.onnx"
-        yield card_of(Session(path, "cpu", 1).metadata, path)
+        files = {WEIGHTS / f"{file}.onnx" for file in (name, ON_CPU.get(name, name))}
+        # The card of what runs on a CPU, and how much room the network takes in all.
+        path = WEIGHTS / f"{ON_CPU.get(name, name)}.onnx"
+        card = card_of(Session(path, "cpu", 1).metadata, path)
+        yield replace(card, size=sum(file.stat().st_size for file in files))
     for make in CLASSICAL.values():
         yield make().card
