@@ -119,8 +119,8 @@ def main(
         raise typer.Exit(2) from None
 
     setting = (
-        f"{len(items)} photographs of {photos.origin}, damage of `inpaint damage` (seed {seed}), "
-        "grain off; means over the photographs"
+        f"{len(items)} photographs of {photos.origin}, damage by the recipes of `inpaint damage` "
+        f"(seeded by {seed} and the place in the set), grain off; means over the photographs"
     )
     kept = earlier(out / "photographs.json", setting) if keep else []
     have = {(result.kind, result.method) for result in kept}
