@@ -71,7 +71,7 @@ def restore(
             help="Grain of filled pixels: that of a grainy photo, none, or so many times it (0-4).",
         ),
     ] = "auto",
-    seed: Annotated[int, typer.Option(min=0, metavar="N", help="Fixes the grain.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, metavar="N", help="Fixes grain and texture.")] = 0,
     invert_mask: options.InvertMask = False,
     grow_mask: options.GrowMask = 0,
     fit_mask: options.FitMask = False,

@@ -64,7 +64,7 @@ def test_table_and_pictures(outcome: Outcome, out: Path) -> None:
         (kind, method) for kind in photographs.KINDS for method in METHODS
     ]
     text = (out / "photographs.md").read_text(encoding="utf-8")
-    for words in (values["setting"], "2 photographs of photos.tar", "seed 4"):
+    for words in (values["setting"], "2 photographs of photos.tar", "seeded by 4"):
         assert words in text
     for row in values["results"]:
         line = f"| {row['kind']} | {row['method']} | {row['hole_psnr']:.2f} | {row['ssim']:.4f} |"
