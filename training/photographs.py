@@ -144,6 +144,7 @@ def main(
             if file and file.parent == WEIGHTS:
                 update_scores(file, card_scores(results, name))
     stdout = Console(soft_wrap=True, highlight=False)
+    stdout.width = max(stdout.width, 100)
     stdout.print(setting, table(results), *verdicts, f"written to {out}", sep="\n")
 
 
