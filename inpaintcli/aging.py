@@ -42,13 +42,29 @@ def age(pixels: Pixels, rng: np.random.Generator, amount: float = 1.0) -> tuple[
     """Damage a photo: (aged pixels, mask), the mask True where damage is visible.
 
     pixels: uint8 or uint16, (h, w) or (h, w, c); alpha is left alone. amount: how much damage, 1 as
-    on a print that lay in a drawer, 3 as on one that lay in a cellar.
+    on a print that lay in a drawer, 3 as on one that lay in a cellar. Something is always
+    damaged, and something never is (of a photo of more than one pixel).
     """
     aged = pixels.copy()
     planes = aged.reshape(*pixels.shape[:2], -1)
     colours = 3 if planes.shape[2] >= 3 else 1
-    for artefact in artefacts((pixels.shape[0], pixels.shape[1]), rng, amount):
-        _lay(planes[..., :colours], artefact)
+    # On a thumbnail all that is drawn may be too faint, or miss it.
+    for _ in range(50):
+        for artefact in artefacts((pixels.shape[0], pixels.shape[1]), rng, amount):
+            _lay(planes[..., :colours], artefact)
+        mask = _changed(pixels, aged)
+        if mask.all():
+            kept = np.unravel_index(int(rng.integers(mask.size)), mask.shape)
+            aged[kept], mask[kept] = pixels[kept], False
+        if mask.any():
+            break
+    return aged, mask
+
+
+def _changed(pixels: Pixels, aged: Pixels) -> Mask:
+    """Where some channel differs visibly, bool (h, w)."""
+    planes = aged.reshape(*pixels.shape[:2], -1)
+    colours = 3 if planes.shape[2] >= 3 else 1
     top = np.iinfo(pixels.dtype).max
     before = pixels.reshape(planes.shape)[..., :colours]
     mask = np.zeros(pixels.shape[:2], np.bool_)
@@ -56,7 +72,7 @@ def age(pixels: Pixels, rng: np.random.Generator, amount: float = 1.0) -> tuple[
         rows = np.s_[row : row + 256]
         change = np.abs(planes[rows, :, :colours].astype(np.int32) - before[rows])
         mask[rows] = (change >= VISIBLE * top).any(2)
-    return aged, mask
+    return mask
 
 
 def _lay(planes: Pixels, artefact: Artefact) -> None:
@@ -203,9 +219,7 @@ def _blob(radius: float, rng: np.random.Generator, rough: float = 0.3) -> Floats
 # --- kinds ---------------------------------------------------------------------------------------
 
 
-def _scratch(
-    shape: tuple[int, int], rng: np.random.Generator, scale: float
-) -> Iterator[Artefact]:
+def _scratch(shape: tuple[int, int], rng: np.random.Generator, scale: float) -> Iterator[Artefact]:
     """A scratch: nearly straight or curved, in places fainter or gone, often with a twin."""
     diagonal = math.hypot(*shape)
     upright = rng.random() < 0.4

@@ -18,11 +18,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from inpaintcli.aging import age
 from inpaintcli.arrays import Mask, Pixels, check_pixels
 from inpaintcli.errors import UsageError
 
-Kind = Literal["lines", "scratches", "strokes", "text", "holes"]
+Kind = Literal["lines", "scratches", "strokes", "text", "holes", "aged"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
+#: The kinds that are a mask alone; "aged" damage is laid over the photo, which shines through.
+DRAWN: tuple[Kind, ...] = tuple(kind for kind in KINDS if kind != "aged")
 
 #: The side of the patch that the published recipe of `lines` was made for.
 PATCH = 32
@@ -75,10 +78,13 @@ def damage(
     """Damage a photo: (damaged pixels, mask). The same size, seed and name give the same damage.
 
     pixels: uint8 or uint16, (h, w) or (h, w, c); alpha is left alone. The other arguments are
-    those of `draw_mask`.
+    those of `draw_mask`; "aged" takes none of them (see `inpaintcli.aging`).
     """
     check_pixels(pixels)
     rng = generator(seed, name)
+    if kind == "aged":
+        check_recipe(count, thickness, coverage, kind)
+        return age(pixels, rng)
     mask = draw_mask(
         (pixels.shape[0], pixels.shape[1]), rng, kind,
         count=count, thickness=thickness, coverage=coverage,
@@ -104,7 +110,7 @@ def draw_mask(
     Raises UsageError where a range is empty or a share is out of bounds.
     """
     if kind not in RECIPES:
-        raise UsageError(f"unknown kind of damage {kind!r}: choose from {', '.join(KINDS)}")
+        raise UsageError(f"unknown kind of mask {kind!r}: choose from {', '.join(DRAWN)}")
     recipe = RECIPES[kind]
     check_recipe(count, thickness, coverage)
     height, width = shape
@@ -160,9 +166,14 @@ def apply_mask(pixels: Pixels, mask: Mask) -> Pixels:
 
 
 def check_recipe(
-    count: tuple[int, int] | None, thickness: tuple[int, int] | None, coverage: float | None
+    count: tuple[int, int] | None,
+    thickness: tuple[int, int] | None,
+    coverage: float | None,
+    kind: Kind = "lines",
 ) -> None:
     """Raise UsageError where a range is empty or a share out of bounds; see `draw_mask`."""
+    if kind == "aged" and (count or thickness or coverage is not None):
+        raise UsageError("count, thickness and coverage are not for aged damage: leave them")
     limits = (("count", count, 0, MAX_COUNT), ("thickness", thickness, 1, MAX_THICKNESS))
     for name, bounds, least, most in limits:
         if bounds and not least <= bounds[0] <= bounds[1] <= most:

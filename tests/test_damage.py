@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inpaintcli.damage import (
-    KINDS,
+    DRAWN,
     RECIPES,
     Kind,
     apply_mask,
@@ -23,7 +23,7 @@ from inpaintcli.errors import UsageError
 PHOTO = (321, 481)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", DRAWN)
 def test_the_seed_and_the_name_fix_the_damage(kind: Kind) -> None:
     first = draw_mask(PHOTO, generator(3, "a/b"), kind)
     assert (first == draw_mask(PHOTO, generator(3, "a/b"), kind)).all()
@@ -34,7 +34,7 @@ def test_the_seed_and_the_name_fix_the_damage(kind: Kind) -> None:
 @given(
     height=st.integers(1, 80),
     width=st.integers(1, 80),
-    kind=st.sampled_from(KINDS),
+    kind=st.sampled_from(DRAWN),
     seed=st.integers(0, 99),
 )
 @settings(max_examples=80, deadline=None)
@@ -47,7 +47,7 @@ def test_any_size_gets_a_mask_that_leaves_something(
     assert not mask.all()
 
 
-@pytest.mark.parametrize("kind", [kind for kind in KINDS if RECIPES[kind].coverage])
+@pytest.mark.parametrize("kind", [kind for kind in DRAWN if RECIPES[kind].coverage])
 def test_coverage_is_within_the_recipe(kind: Kind) -> None:
     bounds = RECIPES[kind].coverage
     assert bounds

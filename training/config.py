@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
-from inpaintcli.damage import KINDS
+from inpaintcli.damage import DRAWN
 
 CONFIGS = Path(__file__).parent / "configs"
 Part = TypeVar("Part")
@@ -64,9 +64,9 @@ class Damage:
         if not isinstance(self.kinds, dict):
             raise ConfigError(f"kinds = {self.kinds!r}: give a table of shares by kind")
         for kind, share in self.kinds.items():
-            if kind not in (*KINDS, "film") or not _from_0_on(share):
+            if kind not in (*DRAWN, "film") or not _from_0_on(share):
                 raise ConfigError(
-                    f"kinds: {kind} = {share!r}: give {', '.join(KINDS)} or film a share from 0 on"
+                    f"kinds: {kind} = {share!r}: give {', '.join(DRAWN)} or film a share from 0 on"
                 )
         if self.kinds and not any(self.kinds.values()):
             raise ConfigError("kinds: give one of them a share above 0")

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from inpaintcli.damage import KINDS, draw_mask
+from inpaintcli.damage import DRAWN, draw_mask
 from training import film
 from training.config import ConfigError, Damage
 
@@ -68,6 +68,6 @@ def _draw(kind: str, rng: np.random.Generator, shapes: list[Sheet]) -> Sheet:
         sheet = np.zeros((SIDE, SIDE), np.uint8)
         film.sprinkle(sheet, shapes, rng, share)
         return sheet
-    known = next(name for name in KINDS if name == kind)
+    known = next(name for name in DRAWN if name == kind)
     thickness = (1, 4) if kind == "lines" else None
     return draw_mask((SIDE, SIDE), rng, known, coverage=share, thickness=thickness).astype(np.uint8)

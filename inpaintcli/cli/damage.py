@@ -81,7 +81,7 @@ def damage(
     Example: `inpaint damage photos -o trial --kind scratches`, then
     `inpaint restore trial/damaged --mask trial/masks --reference photos -o trial/restored`
     """
-    check_recipe(count, thickness, coverage)
+    check_recipe(count, thickness, coverage, kind)
     found = find(photos, apart=[out])
     rows = [
         Row(one.path, _place(out / "damaged", one), _place(out / "masks", one)) for one in found

@@ -10,14 +10,14 @@ import cv2
 import numpy as np
 import pytest
 
-from inpaintcli.damage import KINDS, Kind
+from inpaintcli.damage import DRAWN, Kind
 from tests.training import encoded, film_tar, synthetic, tar_of
 from training import film, masks
 from training.config import ConfigError, Damage
 from training.data import DataError, members
 from training.masks import Sheets
 
-EVERY = (*KINDS, "film")
+EVERY = (*DRAWN, "film")
 
 
 @pytest.fixture(scope="module")
