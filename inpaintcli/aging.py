@@ -169,7 +169,7 @@ def _smooth_noise(
         rng.uniform(low, high, small).astype(np.float32), (shape[1], shape[0]),
         interpolation=cv2.INTER_CUBIC,
     )  # fmt: skip
-    return np.clip(noise, low, high, dtype=np.float32)
+    return np.asarray(np.clip(noise, low, high), np.float32)
 
 
 def _drawn(
