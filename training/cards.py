@@ -49,9 +49,11 @@ def page(path: Path) -> str:
               "(`python -m training.results`):", ""]  # fmt: skip
     lines += [f"* {name}: {value}" for name, value in scores.items()]
     rows = json.loads(card["history"])
-    lines += ["", "The run that ended in these weights:", ""]
-    lines += [f"| {' | '.join(rows[0])} |", f"|{' ---: |' * len(rows[0])}"]
-    lines += [f"| {' | '.join(str(value) for value in row.values())} |" for row in rows]
+    lines += ["", "The runs that ended in these weights:", ""]
+    # Runs on other damage have other columns.
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    lines += [f"| {' | '.join(names)} |", f"|{' ---: |' * len(names)}"]
+    lines += [f"| {' | '.join(str(row.get(name, '')) for name in names)} |" for row in rows]
     return "\n".join(lines) + "\n"
 
 

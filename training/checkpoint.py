@@ -43,6 +43,8 @@ class Checkpoint:
     optimizer: dict[str, Any] = field(default_factory=dict)
     #: One row for each validation: step, epoch, loss, hole PSNR, seconds.
     history: list[dict[str, float]] = field(default_factory=list)
+    #: The same of the runs that it began with, each row with the number of its run.
+    past: list[dict[str, float]] = field(default_factory=list)
 
     @property
     def trained_on(self) -> str:
@@ -50,6 +52,14 @@ class Checkpoint:
         if self.begun in ("", self.origin):
             return self.origin
         return f"{self.begun}, then {self.origin}"
+
+    @property
+    def log(self) -> list[dict[str, float]]:
+        """All rows of this run and of those that it began with; numbered if there are several."""
+        if not self.past:
+            return self.history
+        run = max(row["run"] for row in self.past) + 1
+        return [*self.past, *({"run": run, **row} for row in self.history)]
 
     def save(self, path: Path) -> None:
         """Write the file, whole or not at all."""

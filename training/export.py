@@ -327,7 +327,7 @@ def card(
         "steps": str(state.step),
         "parameters": str(parameters),
         "validation_hole_psnr": f"{state.best:.3f}",
-        "history": json.dumps(thinned(state.history)),
+        "history": json.dumps(thinned(state.log)),
         "scores": json.dumps(scores),
     }
 

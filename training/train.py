@@ -123,6 +123,7 @@ def main(
                 raise CheckpointError(f"{start}: holds another network ({earlier.name})")
             state.averaged = earlier.averaged
             state.begun = earlier.trained_on
+            state.past = [{"run": 1, **row} for row in earlier.log]
             state.command = f"{earlier.command} && {state.command}"
         if resume:
             state = Checkpoint.load(out / "last.pt")

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from inpaintcli.damage import DRAWN, Kind
+from inpaintcli.damage import DRAWN
 from tests.training import encoded, film_tar, synthetic, tar_of
 from training import film, masks
 from training.config import ConfigError, Damage
