@@ -30,7 +30,7 @@ PATCH, STRIDE = 16, 8
 #: Depth in pixels, from the nearest known pixel, at which detail begins to come in and at which it
 #: is in full; damage that is nowhere as deep as that is not wide. Nearer to the edge the network
 #: knows better: on held-out photographs these two raise the texture ratio of holes of 24 to 72 px
-#: from 0.2 to 0.56 for 0.25 dB, and cost strokes of 8 to 24 px 0.05 dB.
+#: from 0.21 to 0.51 for 0.25 dB, and cost strokes of 8 to 24 px 0.03 dB.
 BEGIN, FULL = 5.0, 13.0
 #: The same in pixels of coarser octaves, whose detail the network knows less far.
 COARSE_BEGIN, COARSE_FULL = 3.0, 8.0
@@ -38,6 +38,9 @@ COARSE_BEGIN, COARSE_FULL = 3.0, 8.0
 BLUR, SPREAD = 3.0, 6
 #: How much more than the best source the one that goes on may cost, in squared intensities.
 COHERENCE = 0.005
+#: Of how many sources that fit best the detail is compared, and how many times the energy of their
+#: median makes a source an outlier.
+BEST, OUTLYING = 32, 3.0
 #: How many patches a piece of texture may be wide and high.
 SWEEPS = 4
 #: How much a source may cost for lying one whole window away, in squared intensities.
@@ -177,32 +180,49 @@ def _transferred(
         sources = sources[rng.choice(len(sources), SOURCES, replace=False)]
     guide = np.asarray(cv2.GaussianBlur(colours, (0, 0), BLUR), np.float32)
     known, asked = _described(guide, sources), _described(guide, targets)
-    lengths = (known**2).sum(1)
-    found = np.concatenate(
-        [
-            np.argmin(lengths - 2 * asked[start : start + TARGETS] @ known.T, 1)
-            for start in range(0, len(asked), TARGETS)
-        ]
-    )
-    best = _coherent(targets, asked, sources[found], known[found], guide, occupied[fits] == 0)
+    power = cv2.boxFilter((detail**2).sum(2), cv2.CV_32F, (PATCH, PATCH), anchor=(0, 0),
+                          borderType=cv2.BORDER_REFLECT)  # fmt: skip
+    found, most = _matched(asked, known, power[sources[:, 0], sources[:, 1]])
+    free = occupied[fits] == 0
+    best = _coherent(targets, asked, sources[found], known[found], guide, power, most, free)
 
     profile = np.sin(np.pi * (np.arange(PATCH) + 0.5) / PATCH).astype(np.float32) ** 2
     weight = np.outer(profile, profile)[..., None]
-    total, power = np.zeros_like(colours), np.zeros_like(depth)
+    total, squares = np.zeros_like(colours), np.zeros_like(depth)
     weights = np.full((height, width), 1e-6, np.float32)
     for (y, x), (from_y, from_x) in zip(targets.tolist(), best.tolist(), strict=True):
         at = np.s_[y : y + PATCH, x : x + PATCH]
         patch = detail[from_y : from_y + PATCH, from_x : from_x + PATCH]
         total[at] += patch * weight
-        power[at] += (patch**2 * weight).sum(2)
+        squares[at] += (patch**2 * weight).sum(2)
         weights[at] += weight[..., 0]
     mean = total / weights[..., None]
     # Patches that go on from each other agree, and lose nothing; others average out.
     left = cv2.blur((mean**2).sum(2), (PATCH, PATCH))
     # A running sum may end a little below 0 where all that it holds is 0.
-    before = np.maximum(cv2.blur(power / weights, (PATCH, PATCH)), 0)
+    before = np.maximum(cv2.blur(squares / weights, (PATCH, PATCH)), 0)
     gain = np.sqrt(before / np.maximum(left, 1e-7))
     return np.asarray(mean * np.minimum(gain, 3)[..., None], np.float32)
+
+
+def _matched(asked: Floats, known: Floats, power: Floats) -> tuple[NDArray[np.intp], Floats]:
+    """The best source of each target, and how much detail it may have at most: (n,), (n,).
+
+    Of the sources that fit best most have the texture that goes with such colours. One with far
+    more detail than those is something else of the same colours, such as a mast before the sky.
+    """
+    lengths = (known**2).sum(1)
+    number = min(BEST, len(known))
+    found, most = [], []
+    for start in range(0, len(asked), TARGETS):
+        costs = lengths - 2 * asked[start : start + TARGETS] @ known.T
+        near = np.argpartition(costs, number - 1, 1)[:, :number]
+        limit = OUTLYING * np.median(power[near], 1)
+        costs = np.take_along_axis(costs, near, 1)
+        costs[power[near] > limit[:, None]] = np.inf
+        found.append(np.take_along_axis(near, costs.argmin(1)[:, None], 1)[:, 0])
+        most.append(limit)
+    return np.concatenate(found), np.concatenate(most)
 
 
 def _coherent(
@@ -211,10 +231,12 @@ def _coherent(
     sources: NDArray[np.intp],
     known: Floats,
     guide: Floats,
+    power: Floats,
+    limit: Floats,
     free: Mask,
 ) -> NDArray[np.intp]:
     """The sources (n, 2) of the targets, changed to go on from the one to the left or above where
-    that costs at most COHERENCE more than the best."""
+    that costs at most COHERENCE more than the best, and has no more detail than `limit`."""
     grid = np.full((targets[:, 0].max() + STRIDE + 1, targets[:, 1].max() + STRIDE + 1), -1)
     grid[targets[:, 0], targets[:, 1]] = np.arange(len(targets))
     most = ((asked - known) ** 2).sum(1) + COHERENCE
@@ -227,7 +249,7 @@ def _coherent(
         fits = (before >= 0) & (places < free.shape).all(1)
         fits[fits] = free[places[fits, 0], places[fits, 1]]
         cost = ((_described(guide, places[fits]) - asked[fits]) ** 2).sum(1)
-        fits[fits] = cost <= most[fits]
+        fits[fits] = (cost <= most[fits]) & (power[places[fits, 0], places[fits, 1]] <= limit[fits])
         chosen[fits] = places[fits]
     return chosen
 

@@ -150,3 +150,20 @@ def test_a_hole_of_many_tiles_has_detail_everywhere_and_no_seams(
     for axis in (0, 1):
         steps = np.abs(np.diff(values, axis=axis)).mean(1 - axis)
         assert steps.max() < 1.7 * np.median(steps)
+
+
+def test_a_mast_before_the_sky_is_not_taken_for_the_skys_texture() -> None:
+    """Thin masts hardly change the blurred colours, but most of the sky has nothing of the kind."""
+    rng = np.random.default_rng(0)
+    sky = np.clip(rng.normal((120, 140, 200), 1.5, (300, 300, 3)), 0, 255).astype(np.uint8)
+    for x in (20, 60, 230, 270):
+        sky[:, x : x + 2] = 60
+    mask = disc(300, 300, 40)
+    fill = sky.copy()
+    fill[mask] = (120, 140, 200)
+    for seed in range(3):
+        filled = fill.copy()
+        add_texture(filled, mask, seed)
+        change = np.abs(filled[mask].astype(int) - (120, 140, 200))
+        assert change.max() < 15
+        assert detail(filled, disc(300, 300, 20)) > 1

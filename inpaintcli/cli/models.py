@@ -26,7 +26,7 @@ def models(json: options.Json = False) -> int:
         return 0
     # In a narrow terminal the method's own line would leave no room for the rest.
     narrow = report.narrow()
-    headings = ["name", "tile", "size", "hole PSNR dB*", "trained on", "licence of the data"]
+    headings = ["name", "tile", "size", "hole PSNR dB*", "trained on"]
     table = report.plain_table(headings if narrow else [*headings, "method"], [])
     table.columns[0].no_wrap = True
     for card in cards():
@@ -37,7 +37,6 @@ def models(json: options.Json = False) -> int:
             f"{card.size / 1e6:.1f} MB" if card.size else "-",
             " ".join("-" if score is None else f"{score:.1f}" for score in scores),
             card.trained_on or "-",
-            card.data_licence or "-",
             _method(card),
         )
         table.add_row(*map(Text, cells[: len(table.columns)]))
