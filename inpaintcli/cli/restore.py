@@ -109,6 +109,8 @@ def restore(
     left_out = set() if recursive else batch.left_below(found, mask)
     if len(left_out) == len(found):
         raise UsageError(f"{photos[0]}: has photos in folders below only: --recursive takes them")
+    inpainter = load_model(model, device=device, threads=threads)
+    tiles_of(inpainter.card, tile, overlap, batch_size)
     plan = batch.plan(
         [one for one in found if one not in left_out],
         mask,
@@ -118,8 +120,6 @@ def restore(
         in_place=in_place,
         overwrite=overwrite,
     )
-    inpainter = load_model(model, device=device, threads=threads)
-    tiles_of(inpainter.card, tile, overlap, batch_size)
     outcomes: list[batch.Outcome] = []
     with Bars(len(plan.jobs), quiet=quiet) as bars:
         if left_out and not quiet:
