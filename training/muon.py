@@ -2,7 +2,7 @@
 
 Jordan et al. 2024, "Muon: An optimizer for hidden layers in neural networks". A convolution's
 kernel counts as a matrix of output channels against everything else. All that is no matrix (biases)
-goes to AdamW. In runs of the photo network of 760 steps it was 0.15 to 0.2 dB of validation hole
+goes to AdamW. In the first 510 steps of the photo network it was 0.1 to 0.2 dB of validation hole
 PSNR ahead of AdamW at the same step, for a fifth more time a step.
 """
 
