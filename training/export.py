@@ -74,8 +74,8 @@ SETTINGS = {
     64: Setting(tile=128, overlap=16, margin=8, reach=4),
 }
 #: photo: reach 1 beats 4 px by 0.04 dB on scratches and 0.06 on text and equals it on strokes and
-#: holes, to within 0.01 dB (nine photographs). With weights of a third of the training one size alone
-#: was 0.7 dB worse on holes, and an overlap of 32 px no better than 16.
+#: holes, to within 0.01 dB (nine photographs). With weights of a third of the training one size
+#: alone was 0.7 dB worse on holes, and an overlap of 32 px no better than 16.
 PHOTO = Setting(tile=512, overlap=16, margin=16, reach=1, prior=True, texture=True)
 CIFAR10_LICENCE = "CIFAR-10: free for research, no explicit licence; see README"
 HISTORY_ROWS = 20
