@@ -1,5 +1,5 @@
-"""Damage as time does it to prints and film: scratches, cracks, creases, peeled spots, dust, hairs,
-lint and stains, half-transparent and soft-edged, drawn over a photo.
+"""Damage as time does it to prints and film: scratches, nicks, cracks, creases, peeled spots, worn
+edges, dust, hairs, lint and stains, half-transparent and soft-edged, drawn over a photo.
 
 Every artefact is an opacity map over a small window and a colour; the photo shows through by what
 the opacity leaves. What is damaged is what differs in the end, so a faint stain over a dark wall
@@ -10,7 +10,7 @@ resolution shows the same scratch twice as wide.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 
 import cv2
@@ -38,11 +38,17 @@ class Artefact:
     colour: Floats
 
 
-def age(pixels: Pixels, rng: np.random.Generator, amount: float = 1.0) -> tuple[Pixels, Mask]:
+def age(
+    pixels: Pixels,
+    rng: np.random.Generator,
+    amount: float = 1.0,
+    kinds: Collection[str] | None = None,
+) -> tuple[Pixels, Mask]:
     """Damage a photo: (aged pixels, mask), the mask True where damage is visible.
 
     pixels: uint8 or uint16, (h, w) or (h, w, c); alpha is left alone. amount: how much damage, 1 as
-    on a print that lay in a drawer, 3 as on one that lay in a cellar. Something is always
+    on a print that lay in a drawer, 3 as on one that lay in a cellar. kinds: names in `KINDS`, all
+    of which befall the photo; by default each does as often as it does. Something is always
     damaged, and something never is (of a photo of more than one pixel).
     """
     aged = pixels.copy()
@@ -50,7 +56,7 @@ def age(pixels: Pixels, rng: np.random.Generator, amount: float = 1.0) -> tuple[
     colours = 3 if planes.shape[2] >= 3 else 1
     # On a thumbnail all that is drawn may be too faint, or miss it.
     for _ in range(50):
-        for artefact in artefacts((pixels.shape[0], pixels.shape[1]), rng, amount):
+        for artefact in artefacts((pixels.shape[0], pixels.shape[1]), rng, amount, kinds):
             _lay(planes[..., :colours], artefact)
         mask = _changed(pixels, aged)
         if mask.all():
@@ -96,12 +102,20 @@ def _lay(planes: Pixels, artefact: Artefact) -> None:
 
 
 def artefacts(
-    shape: tuple[int, int], rng: np.random.Generator, amount: float
+    shape: tuple[int, int],
+    rng: np.random.Generator,
+    amount: float,
+    kinds: Collection[str] | None = None,
+    scale: float | None = None,
 ) -> Iterator[Artefact]:
-    """What befalls a photo of `shape`: some kinds often, some rarely, stains below all else."""
-    scale = max(0.5, min(shape) / USUAL)
-    for kind, often, most in _MIX:
-        if rng.random() < min(0.95, often * amount**0.5):
+    """What befalls a photo of `shape`, stains below all else; see `age`.
+
+    scale: how many times as large as on a photo of `USUAL` px; by default as the photo is.
+    """
+    scale = scale or max(0.5, min(shape) / USUAL)
+    for name, (kind, often, most) in KINDS.items():
+        share = min(0.95, often * amount**0.5) if kinds is None else float(name in kinds)
+        if rng.random() < share:
             for _ in range(int(rng.integers(1, max(2, round(most * amount) + 1)))):
                 yield from kind(shape, rng, scale)
 
@@ -109,13 +123,13 @@ def artefacts(
 # --- colours -------------------------------------------------------------------------------------
 
 
-def _paper(rng: np.random.Generator) -> Floats:
+def paper(rng: np.random.Generator) -> Floats:
     """The base of a print: white to yellowish."""
     light = rng.uniform(0.78, 1.0)
     return np.array([light, light * rng.uniform(0.95, 1), light * rng.uniform(0.82, 1)], np.float32)
 
 
-def _dark(rng: np.random.Generator) -> Floats:
+def dark(rng: np.random.Generator) -> Floats:
     """Dirt: black to dark brown."""
     light = rng.uniform(0.0, 0.25)
     return np.array([light, light * rng.uniform(0.8, 1), light * rng.uniform(0.6, 1)], np.float32)
@@ -130,8 +144,8 @@ def _emulsion(rng: np.random.Generator) -> Floats:
 def _scratched(rng: np.random.Generator) -> Floats:
     choice = rng.random()
     if choice < 0.55:
-        return _paper(rng)
-    return _dark(rng) if choice < 0.85 else _emulsion(rng)
+        return paper(rng)
+    return dark(rng) if choice < 0.85 else _emulsion(rng)
 
 
 # --- shapes --------------------------------------------------------------------------------------
@@ -240,6 +254,21 @@ def _scratch(shape: tuple[int, int], rng: np.random.Generator, scale: float) -> 
             yield Artefact(top, left, opacity, colour)
 
 
+def _nicks(shape: tuple[int, int], rng: np.random.Generator, scale: float) -> Iterator[Artefact]:
+    """Many short, fine scratches of one colour, as a surface gets that was rubbed for years."""
+    colour, softness = _scratched(rng), scale * rng.uniform(0.2, 0.6)
+    main = rng.uniform(0, 2 * math.pi)
+    spread = rng.choice([0.3, 3.0])
+    for _ in range(int(rng.integers(8, 70))):
+        length = scale * float(np.exp(rng.uniform(math.log(3), math.log(40))))
+        points = _path(_start(shape, rng), main + rng.normal(0, spread), length, 0.4, rng)
+        width = scale * float(np.exp(rng.uniform(math.log(0.4), math.log(1.8))))
+        drawn = _drawn([(points, _widths(len(points), width, rng))], shape, softness)
+        if drawn:
+            top, left, opacity = drawn
+            yield Artefact(top, left, opacity * np.float32(rng.uniform(0.3, 1)), colour)
+
+
 def _branches(
     shape: tuple[int, int], rng: np.random.Generator, scale: float, depth: int = 0,
     start: Points | None = None, heading: float = 0, length: float = 0, width: float = 0,
@@ -267,10 +296,10 @@ def _cracked(
     if shadow and core:
         if rng.random() < 0.8:
             top, left, opacity = shadow
-            yield Artefact(top, left, opacity * np.float32(rng.uniform(0.15, 0.55)), _dark(rng))
+            yield Artefact(top, left, opacity * np.float32(rng.uniform(0.15, 0.55)), dark(rng))
         top, left, opacity = core
         opacity *= np.clip(_smooth_noise(opacity.shape, 18 * scale, rng, 0.2, 1.6), 0, 1)
-        yield Artefact(top, left, opacity * np.float32(rng.uniform(0.7, 1)), _paper(rng))
+        yield Artefact(top, left, opacity * np.float32(rng.uniform(0.7, 1)), paper(rng))
 
 
 def _crack(shape: tuple[int, int], rng: np.random.Generator, scale: float) -> Iterator[Artefact]:
@@ -329,10 +358,47 @@ def _peel(shape: tuple[int, int], rng: np.random.Generator, scale: float) -> Ite
         centre[int(rng.integers(2))] *= 0
     top, left = round(centre[1] - len(distance) / 2), round(centre[0] - len(distance) / 2)
     rim = np.clip(1 - np.abs(distance + scale) / (2 * scale), 0, 1) * np.float32(0.5)
-    yield Artefact(top, left, np.asarray(rim, np.float32), _dark(rng))
+    yield Artefact(top, left, np.asarray(rim, np.float32), dark(rng))
     opacity = np.clip(distance / np.float32(scale) + 0.5, 0, 1, dtype=np.float32)
     fibres = _smooth_noise(opacity.shape, 2 * scale, rng, 0.93, 1.0)
-    yield Artefact(top, left, opacity, _paper(rng) * fibres[..., None])
+    yield Artefact(top, left, opacity, paper(rng) * fibres[..., None])
+
+
+def _worn_edge(
+    shape: tuple[int, int], rng: np.random.Generator, scale: float
+) -> Iterator[Artefact]:
+    """One side of the print, rubbed off to the paper, ragged, in places deeper."""
+    side = int(rng.integers(4))
+    along = shape[1] if side < 2 else shape[0]
+    depth = scale * float(np.exp(rng.uniform(math.log(1.0), math.log(7))))
+    reach = min(math.ceil(6 * depth) + 4, min(shape))
+    positions = np.arange(along, dtype=np.float32)
+    edge = np.zeros(along, np.float32)
+    for size, share in ((80, 1.0), (20, 0.7), (6, 0.5), (2, 0.25)):
+        noise = _smooth_noise((2, along), size * scale, rng, -1, 1)[0]
+        edge += depth * np.float32(share) * noise
+    # Worn away in some places only, most of all at the corners.
+    ends = np.exp(-np.minimum(positions, along - positions) / (30 * scale)) * depth * 2
+    edge += np.asarray(ends * rng.uniform(0, 1), np.float32) - depth * np.float32(rng.uniform(0, 1))
+    distance = edge[None] - np.arange(reach, dtype=np.float32)[:, None]
+    opacity = np.clip(distance / np.float32(scale) + 0.5, 0, 1)
+    rim = np.clip(1 - np.abs(distance + scale) / (1.5 * scale), 0, 1) * np.float32(0.4)
+    fibres = _smooth_noise(opacity.shape, 2 * scale, rng, 0.9, 1.0)[..., None]
+    worn = paper(rng) * fibres
+    layers = [(np.asarray(opacity, np.float32), worn)]
+    if rng.random() < 0.6:
+        layers.insert(0, (np.asarray(rim, np.float32), np.broadcast_to(dark(rng), worn.shape)))
+    for layer, colour in layers:
+        # Drawn for the top; turned for the others.
+        if side == 1:
+            yield Artefact(shape[0] - reach, 0, layer[::-1], np.asarray(colour)[::-1])
+        elif side == 2:
+            yield Artefact(0, 0, layer.T, np.asarray(colour).transpose(1, 0, 2))
+        elif side == 3:
+            flipped = np.asarray(colour).transpose(1, 0, 2)[:, ::-1]
+            yield Artefact(0, shape[1] - reach, layer.T[:, ::-1], flipped)
+        else:
+            yield Artefact(0, 0, layer, np.asarray(colour))
 
 
 def _dust(shape: tuple[int, int], rng: np.random.Generator, scale: float) -> Iterator[Artefact]:
@@ -342,7 +408,7 @@ def _dust(shape: tuple[int, int], rng: np.random.Generator, scale: float) -> Ite
         radius = scale * float(np.exp(rng.uniform(math.log(0.5), math.log(3.5))))
         distance = _blob(radius, rng, 0.5)
         opacity = np.clip(distance / np.float32(max(0.6, radius * 0.4)) + 0.5, 0, 1)
-        colour = _paper(rng) if bright else _dark(rng)
+        colour = paper(rng) if bright else dark(rng)
         x, y = _start(shape, rng)
         strength = np.float32(rng.uniform(0.4, 1))
         yield Artefact(round(y), round(x), np.asarray(opacity * strength, np.float32), colour)
@@ -361,13 +427,13 @@ def _hair(shape: tuple[int, int], rng: np.random.Generator, scale: float) -> Ite
                    scale * rng.uniform(0.2, 0.6))  # fmt: skip
     if drawn:
         top, left, opacity = drawn
-        colour = _dark(rng) if rng.random() < 0.65 else _paper(rng)
+        colour = dark(rng) if rng.random() < 0.65 else paper(rng)
         yield Artefact(top, left, opacity * np.float32(rng.uniform(0.5, 1)), colour)
 
 
 def _lint(shape: tuple[int, int], rng: np.random.Generator, scale: float) -> Iterator[Artefact]:
     """A small tangle of short fibres."""
-    centre, colour = _start(shape, rng), _paper(rng) if rng.random() < 0.6 else _dark(rng)
+    centre, colour = _start(shape, rng), paper(rng) if rng.random() < 0.6 else dark(rng)
     paths = []
     for _ in range(int(rng.integers(2, 7))):
         points = _path(centre + rng.normal(0, 4 * scale, 2), rng.uniform(0, 2 * math.pi),
@@ -395,17 +461,18 @@ def _stain(shape: tuple[int, int], rng: np.random.Generator, scale: float) -> It
     yield Artefact(round(y), round(x), np.asarray(opacity, np.float32), colour)
 
 
-#: Kind, how often it befalls a photo, and how many of it at most.
-_MIX: tuple[
-    tuple[Callable[[tuple[int, int], np.random.Generator, float], Iterator[Artefact]], float, int],
-    ...,
-] = (
-    (_stain, 0.35, 4),
-    (_crease, 0.3, 2),
-    (_crack, 0.4, 4),
-    (_scratch, 0.8, 14),
-    (_peel, 0.3, 5),
-    (_dust, 0.6, 2),
-    (_hair, 0.45, 6),
-    (_lint, 0.3, 5),
-)
+Kind = Callable[[tuple[int, int], np.random.Generator, float], Iterator[Artefact]]
+
+#: By name: what draws it, how often it befalls a photo, and how many of it at most.
+KINDS: dict[str, tuple[Kind, float, int]] = {
+    "stain": (_stain, 0.35, 4),
+    "crease": (_crease, 0.3, 2),
+    "crack": (_crack, 0.4, 4),
+    "scratch": (_scratch, 0.8, 14),
+    "nicks": (_nicks, 0.4, 2),
+    "peel": (_peel, 0.3, 5),
+    "worn edge": (_worn_edge, 0.25, 3),
+    "dust": (_dust, 0.6, 2),
+    "hair": (_hair, 0.45, 6),
+    "lint": (_lint, 0.3, 5),
+}

@@ -8,6 +8,7 @@ the training of the networks draw from this one module, so a network is trained 
 from __future__ import annotations
 
 import math
+import os
 import string
 import zlib
 from collections.abc import Callable, Sequence
@@ -21,6 +22,7 @@ from numpy.typing import NDArray
 from inpaintcli.aging import age
 from inpaintcli.arrays import Mask, Pixels, check_pixels
 from inpaintcli.errors import UsageError
+from inpaintcli.looks import look_old
 
 Kind = Literal["lines", "scratches", "strokes", "text", "holes", "aged"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -90,6 +92,14 @@ def damage(
         count=count, thickness=thickness, coverage=coverage,
     )  # fmt: skip
     return apply_mask(pixels, mask), mask
+
+
+def old_looking(pixels: Pixels, *, seed: int = 0, name: str = "") -> Pixels:
+    """An undamaged photo made to look old: see `inpaintcli.looks.look_old`.
+
+    pixels: uint8 or uint16, (h, w, c). The same pixels, seed and name give the same.
+    """
+    return look_old(pixels, np.random.default_rng([seed, zlib.crc32(os.fsencode(name)), 1]))
 
 
 def draw_mask(

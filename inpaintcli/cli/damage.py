@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 from rich.text import Text
@@ -13,10 +13,12 @@ from inpaintcli import mask as masks
 from inpaintcli import photo, report
 from inpaintcli.cli import options
 from inpaintcli.cli.progress import Bars
-from inpaintcli.damage import Kind, check_recipe
+from inpaintcli.damage import Kind, check_recipe, old_looking
 from inpaintcli.damage import damage as damage_pixels
 from inpaintcli.errors import ExitCode, PhotoError, reason
 from inpaintcli.pairing import Found, check_outputs, find
+
+Look = Literal["as-is", "old"]
 
 
 @dataclass(frozen=True)
@@ -26,8 +28,15 @@ class Row:
     photo: Path
     damaged_photo: Path
     mask: Path
+    #: The undamaged photo as it was made to look, where it was.
+    undamaged: Path | None = None
     damaged: float | None = None
     error: str = ""
+
+    @property
+    def written(self) -> list[Path]:
+        """All that is written."""
+        return [path for path in (self.undamaged, self.mask, self.damaged_photo) if path]
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -38,6 +47,7 @@ class Row:
             "status": "damaged",
             "output": str(self.damaged_photo),
             "mask": str(self.mask),
+            **({"undamaged": str(self.undamaged)} if self.undamaged else {}),
             "damaged": self.damaged,
         }
 
@@ -55,6 +65,12 @@ def damage(
         ),
     ],
     kind: Annotated[Kind, typer.Option(help="What to draw.")] = "lines",
+    look: Annotated[
+        Look,
+        typer.Option(
+            help="old: first make the photo look old, and write that to OUT/undamaged too."
+        ),
+    ] = "as-is",
     seed: Annotated[
         int, typer.Option(min=0, help="The same seed and name give the same damage.")
     ] = 0,
@@ -76,7 +92,9 @@ def damage(
 ) -> int:
     """Damage photos, to try the methods on pictures whose undamaged state is known.
 
-    Writes OUT/damaged/NAME.png and OUT/masks/NAME.png; folders below a DIR are mirrored.
+    Writes OUT/damaged/NAME.png and OUT/masks/NAME.png; folders below a DIR are mirrored. With
+    `--look old` the photo first turns grey, sepia or faded, grainy, or gets a white border, and
+    OUT/undamaged/NAME.png is what a restored photo is to be compared with.
 
     Example: `inpaint damage photos -o trial --kind scratches`, then
     `inpaint restore trial/damaged --mask trial/masks --reference photos -o trial/restored`
@@ -84,9 +102,13 @@ def damage(
     check_recipe(count, thickness, coverage, kind)
     found = find(photos, apart=[out])
     rows = [
-        Row(one.path, _place(out / "damaged", one), _place(out / "masks", one)) for one in found
-    ]
-    outputs = [path for row in rows for path in (row.damaged_photo, row.mask)]
+        Row(
+            one.path, _place(out / "damaged", one), _place(out / "masks", one),
+            _place(out / "undamaged", one) if look == "old" else None,
+        )
+        for one in found
+    ]  # fmt: skip
+    outputs = [path for row in rows for path in row.written]
     check_outputs(outputs, [one.path for one in found], overwrite=overwrite)
 
     done: list[Row] = []
@@ -95,21 +117,26 @@ def damage(
             bars.photo(one.path)
             try:
                 source = photo.read(one.path)
+                if row.undamaged:
+                    old = old_looking(source.pixels, seed=seed, name=one.key)
+                    source = replace(source, pixels=old)
                 pixels, mask = damage_pixels(
                     source.pixels, kind, seed=seed, name=one.key,
                     count=count, thickness=thickness, coverage=coverage,
                 )  # fmt: skip
                 if not mask.any():
                     raise PhotoError(f"{one.path}: nothing fits on it: try another --thickness")
-                for path in (row.damaged_photo, row.mask):
+                for path in row.written:
                     photo.make_folder(path.parent)
+                if row.undamaged:
+                    photo.write(source, row.undamaged)
                 masks.write(mask, row.mask)
                 photo.write(replace(source, pixels=pixels), row.damaged_photo)
-                done.append(Row(row.photo, row.damaged_photo, row.mask, float(mask.mean())))
+                done.append(replace(row, damaged=float(mask.mean())))
             except Exception as error:
                 why = reason(one.path, error)
                 bars.say(f"inpaint: {why}")
-                done.append(Row(row.photo, row.damaged_photo, row.mask, error=why))
+                done.append(replace(row, error=why))
             bars.photo_done()
             if json:
                 report.print_json(done[-1].to_dict())
