@@ -13,6 +13,9 @@ from inpaintcli.damage import DRAWN
 CONFIGS = Path(__file__).parent / "configs"
 Part = TypeVar("Part")
 OPTIMIZERS = ("adamw", "muon")
+#: Where the layers of damage come from that a detector learns to find, or that there is none.
+LAYERS = ("aged", "film", "frames", "drawn", "none")
+LOSSES = ("absolute", "root")
 
 
 class ConfigError(Exception):
@@ -58,6 +61,8 @@ class Damage:
     wide_thickness: tuple[int, int] = (3, 6)
     #: Instead of the recipe: kinds of `inpaint damage`, or "film", and their shares of the patches.
     kinds: dict[str, float] = field(default_factory=dict)
+    #: Shares of a sheet that are damaged, by kind, where others than `training.masks` has.
+    coverage: dict[str, tuple[float, float]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Raise ConfigError for ranges that are none."""
@@ -70,6 +75,15 @@ class Damage:
                 )
         if self.kinds and not any(self.kinds.values()):
             raise ConfigError("kinds: give one of them a share above 0")
+        if not isinstance(self.coverage, dict):
+            raise ConfigError(f"coverage = {self.coverage!r}: give a table of two shares by kind")
+        for kind, bounds in self.coverage.items():
+            if kind not in self.kinds:
+                raise ConfigError(f"coverage: {kind} is none of the kinds")
+            whole = isinstance(bounds, tuple | list) and len(bounds) == 2
+            if not whole or not all(map(_from_0_on, bounds)) or not 0 < bounds[0] <= bounds[1] < 1:
+                raise ConfigError(f"coverage: {kind} = {bounds!r}: give two shares, such as "
+                                  "[0.05, 0.2]")  # fmt: skip
         for name in ("count", "thickness", "wide_count", "wide_thickness"):
             bounds = getattr(self, name)
             _check_whole(bounds, name)
@@ -95,6 +109,9 @@ class Config:
     known_weight: float = 0.1
     #: Weight of the squared error beside the absolute error.
     square_weight: float = 5.0
+    #: absolute: absolute and squared error, pooled over the batch. root: the root of the mean
+    #: squared error of each patch, of damaged pixels alone; closer to a mean of PSNRs.
+    loss: str = "absolute"
     ema_decay: float = 0.999
     #: adamw or muon.
     optimizer: str = "adamw"
@@ -109,6 +126,8 @@ class Config:
     #: Share of the schedule, at its end, in which the learning rate falls to nothing; before, it
     #: stays at its peak, so that a run can be made longer while it runs. 0: half a cosine.
     fall_share: float = 0.0
+    #: For a detector: kinds of layers of damage, and their shares of the patches.
+    layers: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Raise ConfigError for numbers with which no run can be made."""
@@ -125,6 +144,17 @@ class Config:
             raise ConfigError(
                 f"optimizer = {self.optimizer!r}: choose from {', '.join(OPTIMIZERS)}"
             )
+        if not isinstance(self.layers, dict):
+            raise ConfigError(f"layers = {self.layers!r}: give a table of shares by kind")
+        for kind, part in self.layers.items():
+            if kind not in LAYERS or not _from_0_on(part):
+                raise ConfigError(
+                    f"layers: {kind} = {part!r}: give {', '.join(LAYERS)} a share from 0 on"
+                )
+        if self.layers and not sum(s for kind, s in self.layers.items() if kind != "none"):
+            raise ConfigError("layers: give one with damage a share above 0")
+        if self.loss not in LOSSES:
+            raise ConfigError(f"loss = {self.loss!r}: choose from {', '.join(LOSSES)}")
         if not isinstance(self.guess, bool):
             raise ConfigError(f"guess = {self.guess!r}: give true or false")
 

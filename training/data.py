@@ -7,6 +7,7 @@ Nothing is unpacked to disk and nothing is copied into the project. Pictures are
 from __future__ import annotations
 
 import hashlib
+import math
 import pickle
 import posixpath
 import re
@@ -110,6 +111,12 @@ def load(path: Path, split: Split = "train") -> Pictures:
     }
     chosen = _of_split(sorted(pictures), split, path)
     return _decoded(((name, pictures[name]) for name in chosen), path)
+
+
+def spread(pictures: Pictures, limit: int) -> Pictures:
+    """At most `limit` pictures, spread evenly over the set, so over its classes too."""
+    step = max(1, math.ceil(len(pictures) / limit))
+    return Pictures(pictures.items[::step], pictures.origin)
 
 
 def _batches(split: Split) -> list[str]:

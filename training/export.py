@@ -3,8 +3,9 @@
     python -m training.export runs/autoencoder/best.pt -o inpaintcli/weights/autoencoder.onnx
 
 The file has inputs `image` float32 (N, 3, h, w) in [0, 1] and `mask` float32 (N, 1, h, w) with
-1 = damaged, and the output `restored` float32 (N, 3, h, w) in [0, 1]; N, h and w are free. It is
-written only if the ONNX checker accepts it and ONNX Runtime computes what PyTorch computes.
+1 = damaged, and the output `restored` float32 (N, 3, h, w) in [0, 1]; N, h and w are free. That of
+the detector has `coarse` in place of the mask and the output `damage` (N, 1, h, w). It is written
+only if the ONNX checker accepts it and ONNX Runtime computes what PyTorch computes.
 """
 
 from __future__ import annotations
@@ -26,8 +27,7 @@ from torch import Tensor, nn
 from inpaintcli.files import write_whole
 from inpaintcli.runtime import Session
 from training.checkpoint import Checkpoint, CheckpointError
-from training.config import Config
-from training.networks import build, multiple_of
+from training.networks import DETECTOR, GUESSING, build, multiple_of
 
 #: ONNX Runtime 1.19, the oldest that we support, runs opsets up to 21 and IR versions up to 10.
 #: Nothing in the networks needs more than opset 17 and the IR version that came with it.
@@ -45,6 +45,7 @@ SUMMARIES = {
     "autoencoder": "U-shaped convolutional autoencoder; the mask is its fourth input channel",
     "partial-conv": "The same U-shape from partial convolutions, which see known pixels only",
     "photo": "U-shaped network at half size that improves on a first guess, and texture transfer",
+    DETECTOR: "U-shaped network at half size that finds damage, coarse to fine",
 }
 
 
@@ -77,6 +78,8 @@ SETTINGS = {
 #: holes, to within 0.01 dB (nine photographs). With weights of a third of the training one size
 #: alone was 0.7 dB worse on holes, and an overlap of 32 px no better than 16.
 PHOTO = Setting(tile=512, overlap=16, margin=16, reach=1, prior=True, texture=True)
+#: The detector: its fields of `inpaintcli.detect.DetectorCard`.
+DETECTOR_SETTING = {"tile": 512, "overlap": 32, "margin": 16, "levels": 3}
 CIFAR10_LICENCE = "CIFAR-10: free for research, no explicit licence; see README"
 HISTORY_ROWS = 20
 
@@ -101,10 +104,10 @@ def main(
         state = Checkpoint.load(checkpoint)
         measured = read_scores(scores) if scores else {}
         network = network_of(state)
-        model = to_onnx(network, state.config.guess)
+        model = to_onnx(network, state.name)
         properties = {**card(state, measured, data_licence), "name": output.stem}
         onnx.helper.set_model_props(model, properties)
-        difference = largest_difference(network, model, state.config.guess)
+        difference = largest_difference(network, model, state.name)
         if not difference < TOLERANCE:
             raise ExportError(
                 f"{checkpoint}: ONNX Runtime and PyTorch differ by {difference:.1e}, more than "
@@ -126,12 +129,12 @@ def main(
     )
 
 
-def setting_of(config: Config) -> Setting:
+def setting_of(state: Checkpoint) -> Setting:
     """How a network of a run is shipped and run; raises ExportError where that is not known."""
-    setting = PHOTO if config.guess else SETTINGS.get(config.patch)
+    setting = PHOTO if state.name in GUESSING else SETTINGS.get(state.config.patch)
     if setting is None:
         raise ExportError(
-            f"a network without a first guess, trained on patches of {config.patch} px: "
+            f"a network without a first guess, trained on patches of {state.config.patch} px: "
             f"settings are known for {', '.join(map(str, SETTINGS))} px"
         )
     return setting
@@ -148,7 +151,7 @@ def network_of(state: Checkpoint) -> nn.Module:
     except (KeyError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
         raise CheckpointError(f"checkpoint of {state.name!r}: wrong weights ({reason})") from None
-    if setting_of(state.config).half:
+    if state.name == DETECTOR or setting_of(state).half:
         # What the file will hold: see `halve_weights`.
         for parameter in network.parameters():
             parameter.data = parameter.data.half().float()
@@ -192,29 +195,49 @@ class Shipped(nn.Module):
         return restored.clamp(0, 1)
 
 
-def shipped(network: nn.Module, guess: bool) -> nn.Module:
-    """What the file of a network computes."""
-    return (Guessed if guess else Shipped)(network).eval()
+class Found(nn.Module):
+    """What the file of the detector computes: the probability of damage."""
+
+    def __init__(self, network: nn.Module):
+        super().__init__()
+        self.network = network
+
+    def forward(self, image: Tensor, coarse: Tensor) -> Tensor:
+        odds: Tensor = self.network(image, coarse)
+        return odds.sigmoid()
 
 
-def to_onnx(network: nn.Module, guess: bool = False) -> onnx.ModelProto:
+def shipped(network: nn.Module, name: str) -> nn.Module:
+    """What the file of the network called `name` (a key of `NETWORKS`) computes."""
+    if name == DETECTOR:
+        return Found(network).eval()
+    return (Guessed if name in GUESSING else Shipped)(network).eval()
+
+
+def terminals(name: str) -> tuple[str, str, str]:
+    """What the inputs and the output of that file are called."""
+    return ("image", "coarse", "damage") if name == DETECTOR else ("image", "mask", "restored")
+
+
+def to_onnx(network: nn.Module, name: str) -> onnx.ModelProto:
     """The network as a checked model of plain ONNX operators, without a card.
 
     PyTorch's TorchScript exporter: it writes opset 17 directly and needs no other package, where
     the newer one needs onnxscript and writes opset 18 first.
     """
     free = {0: "N", 2: "h", 3: "w"}
+    *inputs, output = terminals(name)
     image = torch.zeros(2, 3, 64, 128)
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         file = Path(folder) / "network.onnx"
         torch.onnx.export(
-            shipped(network, guess),
+            shipped(network, name),
             (image, image[:, :1]),
             file,
-            input_names=["image", "mask"],
-            output_names=["restored"],
-            dynamic_axes={"image": free, "mask": free, "restored": free},
+            input_names=inputs,
+            output_names=[output],
+            dynamic_axes=dict.fromkeys(terminals(name), free),
             opset_version=OPSET,
             dynamo=False,
         )
@@ -304,21 +327,25 @@ def card(
     """What the file says of itself: the fields of `inpaintcli.inpainters.base.Card`, and more.
 
     `history` (losses and scores while training) and `scores` are JSON; `validation_hole_psnr` is in
-    dB, of held-out training pictures.
+    dB, of held-out training pictures, and so is `validation_f1`, in [0, 1].
     """
     if data_licence is None:
         cifar10 = state.origin.lower().startswith(("cifar-10", "cifar10"))
         data_licence = CIFAR10_LICENCE if cifar10 else "unknown: see where the pictures come from"
-    setting = asdict(setting_of(state.config))
-    del setting["half"]
+    if state.name == DETECTOR:
+        setting: dict[str, int] = DETECTOR_SETTING
+        judged = "validation_f1"
+    else:
+        setting = {k: int(v) for k, v in asdict(setting_of(state)).items() if k != "half"}
+        setting["patch"] = state.config.patch
+        judged = "validation_hole_psnr"
     parameters = sum(tensor.numel() for tensor in state.averaged.values())
     return {
         "name": state.name,
         "version": VERSION,
         "summary": SUMMARIES[state.name],
-        "patch": str(state.config.patch),
         "multiple": str(multiple_of(state.config.network)),
-        **{name: str(int(value)) for name, value in setting.items()},
+        **{name: str(value) for name, value in setting.items()},
         "trained_on": state.trained_on,
         "data_licence": data_licence,
         "licence": LICENCE,
@@ -327,7 +354,7 @@ def card(
         "epochs": str(state.config.epochs),
         "steps": str(state.step),
         "parameters": str(parameters),
-        "validation_hole_psnr": f"{state.best:.3f}",
+        judged: f"{state.best:.3f}",
         "history": json.dumps(thinned(state.log)),
         "scores": json.dumps(scores),
     }
@@ -371,7 +398,7 @@ def write_scores(model_path: Path, scores: dict[str, float]) -> None:
 
 @torch.no_grad()
 def largest_difference(
-    network: nn.Module, model: onnx.ModelProto, guess: bool = False, seed: int = 0
+    network: nn.Module, model: onnx.ModelProto, name: str, seed: int = 0
 ) -> float:
     """How far ONNX Runtime is from PyTorch, over random pictures of several sizes.
 
@@ -381,14 +408,15 @@ def largest_difference(
         file = Path(folder) / "network.onnx"
         onnx.save(model, file)
         session = Session(file, "cpu")
-    reference = shipped(network, guess)
+    reference = shipped(network, name)
+    first, second, _ = terminals(name)
     generator = torch.Generator().manual_seed(seed)
     differences = []
     for n, h, w in SIZES:
         image = torch.rand(n, 3, h, w, generator=generator)
         random = (torch.rand(n, 1, h, w, generator=generator) < 0.3).float()
         for mask in (random, torch.zeros_like(random), torch.ones_like(random)):
-            (restored,) = session.run({"image": image.numpy(), "mask": mask.numpy()})
+            (restored,) = session.run({first: image.numpy(), second: mask.numpy()})
             differences.append((torch.from_numpy(restored) - reference(image, mask)).abs().max())
     return float(torch.stack(differences).max())
 

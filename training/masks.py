@@ -45,7 +45,11 @@ class Sheets:
         shapes = film.load(artefacts) if artefacts and "film" in self.kinds else []
         rng = np.random.default_rng([seed, 3])
         self.sheets = {
-            kind: [_draw(kind, rng, shapes) for _ in range(count)] for kind in self.kinds
+            kind: [
+                _draw(kind, rng, shapes, damage.coverage.get(kind, COVERAGE[kind]))
+                for _ in range(count)
+            ]
+            for kind in self.kinds
         }
 
     def crop(self, side: int, rng: np.random.Generator) -> Sheet:
@@ -62,8 +66,10 @@ class Sheets:
         return cut[:, ::-1] if rng.random() < 0.5 else cut
 
 
-def _draw(kind: str, rng: np.random.Generator, shapes: list[Sheet]) -> Sheet:
-    share = float(rng.uniform(*COVERAGE[kind]))
+def _draw(
+    kind: str, rng: np.random.Generator, shapes: list[Sheet], coverage: tuple[float, float]
+) -> Sheet:
+    share = float(rng.uniform(*coverage))
     if kind == "film":
         sheet = np.zeros((SIDE, SIDE), np.uint8)
         film.sprinkle(sheet, shapes, rng, share)

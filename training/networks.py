@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from training.config import Network
+from training.detector_network import DetectorNetwork
 from training.photo_network import PhotoNetwork
 
 
@@ -202,10 +203,13 @@ class PartialConvAutoencoder(nn.Module):
 
 #: Networks that improve on a first guess; all others are given zeros for damaged pixels.
 GUESSING = {"photo"}
+#: The network that finds damage; all others fill it.
+DETECTOR = "detector"
 NETWORKS: dict[str, type[nn.Module]] = {
     "autoencoder": ConvolutionalAutoencoder,
     "partial-conv": PartialConvAutoencoder,
     "photo": PhotoNetwork,
+    DETECTOR: DetectorNetwork,
 }
 
 

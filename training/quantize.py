@@ -32,8 +32,8 @@ from inpaintcli.damage import draw_mask
 from inpaintcli.files import write_whole
 from training import guess
 from training.command import shell_command
-from training.data import DataError, Pictures, load
-from training.train import centre, spread, to_tensors
+from training.data import DataError, Pictures, load, spread
+from training.inpainting import centre, to_tensors
 
 #: Crops on which ranges are measured, and their side in pixels.
 CROPS, SIDE = 24, 224

@@ -1,0 +1,322 @@
+"""Measure the detector: on aged photographs, on dust and hairs of real frames, and on clean ones.
+
+    python -m training.detection --photos photos-a.tar --photos photos-b.tar --photos photos-c.tar \
+        --film film-damage.tar --clean cbsd68.tar
+
+The photographs are those that training holds out; they are made to look old and damaged by the
+generator with seeds of its own, or by the outlines of frames that no training layer holds. Damage
+counts where it changes a channel by at least 5 % of full scale; fainter pixels count neither as
+damaged nor as sound. A found pixel is right within 2 px of damage, and a damaged one is found
+within 2 px of a found one; precision and recall are of the pixels of all photographs together.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from inpaintcli import aging
+from inpaintcli.detect import DETECTOR, LEAST_AREA, Detector, load_detector, probability, to_mask
+from inpaintcli.errors import InpaintError
+from inpaintcli.files import write_whole
+from inpaintcli.looks import look_old, scanned
+from inpaintcli.mask import MaskTools, grow
+from training import film
+from training.command import shell_command
+from training.data import DataError, Pictures, load, load_all, spread
+from training.detecting import FAINT, auc, is_grey
+from training.layers import HELD_OUT_FRAMES
+
+Array = NDArray[np.uint8]
+Counts = NDArray[np.float64]
+
+#: Pixels by which found and real damage may miss each other.
+TOLERANCE = 2
+#: Photographs shorter than this on one side are no photographs to a scanner; as in training.
+SMALLEST = 192
+#: What is required, see `judged`.
+LEAST_AUC, LEAST_F1, LEAST_FRAMES_F1, MOST_FLAGGED = 0.95, 0.75, 0.7, 0.003
+
+
+@dataclass(frozen=True)
+class Row:
+    """The scores of one set: auc, f1, precision, recall in [0, 1], None where nothing is damaged;
+    found and damaged are shares of all pixels."""
+
+    name: str
+    photos: int
+    auc: float | None
+    f1: float | None
+    precision: float | None
+    recall: float | None
+    found: float
+    damaged: float
+
+
+class Tally:
+    """What was found of one set of photographs so far."""
+
+    def __init__(self) -> None:
+        self.photos = 0
+        self.damaged, self.sound = np.zeros(256), np.zeros(256)
+        self.right = self.wrong = self.hit = self.missed = 0
+        self.found = self.pixels = self.marked = 0
+
+    def add(self, chance: Array, mask: NDArray[np.bool_], label: Array) -> None:
+        """One photograph: probability (0 to 255), mask made of it, and labels, all (h, w)."""
+        real = label == 1
+        self.photos += 1
+        self.damaged += np.bincount(chance[real], minlength=256)
+        self.sound += np.bincount(chance[label == 0], minlength=256)
+        near_real = grow(real, TOLERANCE)
+        near_found = grow(mask, TOLERANCE)
+        self.right += int((mask & near_real).sum())
+        self.wrong += int((mask & ~near_real & (label != FAINT)).sum())
+        self.hit += int((real & near_found).sum())
+        self.missed += int((real & ~near_found).sum())
+        self.found += int(mask.sum())
+        self.marked += int(real.sum())
+        self.pixels += mask.size
+
+    def row(self, name: str) -> Row:
+        """The scores."""
+        precision = recall = f1 = area = None
+        if self.marked:
+            precision = self.right / max(1, self.right + self.wrong)
+            recall = self.hit / max(1, self.hit + self.missed)
+            f1 = 2 * precision * recall / max(1e-9, precision + recall)
+            area = auc(self.damaged, self.sound)
+        return Row(name, self.photos, area, f1, precision, recall,
+                   self.found / max(1, self.pixels), self.marked / max(1, self.pixels))  # fmt: skip
+
+
+def main(
+    photos: Annotated[list[Path], typer.Option(help="As --data of the training, in its order.")],
+    artefacts: Annotated[Path, typer.Option("--film", help="Tar of film artefacts.")],
+    clean: Annotated[Path, typer.Option(help="Undamaged photographs: a folder, or a tar of one.")],
+    detector: Annotated[Path, typer.Option(help="The model file.")] = DETECTOR,
+    threshold: Annotated[
+        float | None, typer.Option(min=0, max=1, help="Another than the file's own.")
+    ] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Use only N of each set.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Fixes the damage.")] = 0,
+    out: Annotated[Path, typer.Option(help="Folder for the table.")] = Path("assets/results"),
+    write_card: Annotated[
+        bool, typer.Option("--write-card", help="Write the scores into the model's card.")
+    ] = False,
+) -> None:
+    """Measure DETECTOR."""
+    console = Console(stderr=True, soft_wrap=True, highlight=False)
+    try:
+        model = load_detector(detector, device="cpu")
+        _, held_out = load_all(photos).at_least(SMALLEST).held_out()
+        held_out = spread(held_out, limit or len(held_out))
+        frames = film.load_frames(artefacts)
+        if not set(HELD_OUT_FRAMES) & set(frames):
+            raise DataError(f"{artefacts}: holds none of {', '.join(HELD_OUT_FRAMES)}")
+        sound = load(clean, "test")
+        sound = spread(sound, limit or len(sound))
+        out.mkdir(parents=True, exist_ok=True)
+    except (DataError, InpaintError, OSError) as error:
+        console.print(f"Error: {error}", style="red", markup=False)
+        raise typer.Exit(2) from None
+    bar = model.card.threshold if threshold is None else threshold
+    rows = list(measured(model, bar, held_out, frames, sound, seed, console))
+    setting = (
+        f"{len(held_out)} held-out photographs of {held_out.origin}; frames "
+        f"{', '.join(HELD_OUT_FRAMES)} of {artefacts.name}; {len(sound)} clean photographs of "
+        f"{sound.origin}; threshold {bar:.2f}, regions from {LEAST_AREA} px, no growth"
+    )
+    verdicts = list(judged(rows))
+    values = {
+        "command": shell_command("training.detection"),
+        "setting": setting,
+        "rows": [asdict(row) for row in rows],
+    }
+    write_whole(out / "detection.json", (json.dumps(values, indent=2) + "\n").encode())
+    write_whole(out / "detection.md", markdown(rows, verdicts, setting).encode())
+    if write_card:
+        from training.export import write_scores
+
+        write_scores(detector, card_scores(rows))
+    stdout = Console(soft_wrap=True, highlight=False)
+    stdout.width = max(stdout.width, 100)
+    stdout.print(setting, table(rows), *verdicts, f"written to {out}", sep="\n")
+
+
+def measured(
+    model: Detector,
+    threshold: float,
+    held_out: Pictures,
+    frames: dict[str, list[film.Outline]],
+    clean: Pictures,
+    seed: int,
+    console: Console,
+) -> Iterator[Row]:
+    """The scores of every set."""
+    known = [frames[name] for name in HELD_OUT_FRAMES if name in frames]
+    sets: list[tuple[str, Pictures, Callable[[Array, np.random.Generator], tuple[Array, Array]]]]
+    sets = [
+        ("aged, all kinds", held_out, aged),
+        *((f"aged: {kind}", held_out, _only(kind)) for kind in aging.KINDS),
+        ("dust and hairs of frames", held_out, lambda p, rng: framed(p, rng, known)),
+        (
+            "old-looking, undamaged",
+            held_out,
+            lambda p, rng: (look_old(p, rng).astype(np.uint8), _none(p)),
+        ),
+        ("clean", clean, lambda p, rng: (p, _none(p))),
+    ]
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
+               TimeRemainingColumn())  # fmt: skip
+    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+        task = progress.add_task("", total=sum(len(pictures) for _, pictures, _ in sets))
+        for number, (name, pictures, damage) in enumerate(sets):
+            progress.update(task, description=name)
+            tally = Tally()
+            for index, item in enumerate(pictures.items):
+                rng = np.random.default_rng([seed, 9, number, index])
+                picture, label = damage(item, rng)
+                chance = probability(picture, model)
+                mask = MaskTools(min_area=LEAST_AREA).apply(to_mask(chance, threshold))
+                tally.add(chance, mask, label)
+                progress.advance(task)
+            yield tally.row(name)
+
+
+def aged(
+    picture: Array, rng: np.random.Generator, kinds: tuple[str, ...] | None = None
+) -> tuple[Array, Array]:
+    """An old-looking, damaged and scanned photograph, and its labels; see `training.detecting`."""
+    sound = look_old(picture, rng).astype(np.uint8)
+    # A grey photo is scanned in colour or in grey.
+    grey = is_grey(sound) and rng.random() < 0.5
+    damaged, mask = aging.age(sound[..., :1] if grey else sound, rng, kinds=kinds)
+    result = np.broadcast_to(damaged, sound.shape).astype(np.uint8)
+    label = _none(picture)
+    label[(result != sound).any(2)] = FAINT
+    label[mask] = 1
+    return scanned(result, rng), label
+
+
+def _only(kind: str) -> Callable[[Array, np.random.Generator], tuple[Array, Array]]:
+    return lambda picture, rng: aged(picture, rng, (kind,))
+
+
+def framed(
+    picture: Array, rng: np.random.Generator, frames: list[list[film.Outline]]
+) -> tuple[Array, Array]:
+    """A photograph with the dust and hairs of a part of a frame, and its labels."""
+    sound = look_old(picture, rng).astype(np.uint8)
+    outlines = frames[int(rng.integers(len(frames)))]
+    scale = float(rng.uniform(0.3, 1.0))
+    shape = (picture.shape[0], picture.shape[1])
+    corner = np.concatenate([outline.points for outline in outlines]).max(0)
+    room = [max(1.0, float(corner[0]) - shape[1] / scale),
+            max(1.0, float(corner[1]) - shape[0] / scale)]  # fmt: skip
+    origin = (float(rng.uniform(0, room[0])), float(rng.uniform(0, room[1])))
+    cover = film.draw_frame(outlines, shape, origin, scale)[..., None]
+    colour = aging.paper(rng) if rng.random() < 0.6 else aging.dark(rng)
+    opacity = cover * np.float32(rng.uniform(0.7, 1))
+    before = sound.astype(np.float32) / np.float32(255)
+    after = before * (1 - opacity) + colour * opacity
+    label = _none(picture)
+    label[opacity[..., 0] > 0.02] = FAINT
+    label[(np.abs(after - before) >= aging.VISIBLE).any(2)] = 1
+    return scanned(np.rint(after * 255).astype(np.uint8), rng), label
+
+
+def _none(picture: Array) -> Array:
+    return np.zeros(picture.shape[:2], np.uint8)
+
+
+def judged(rows: list[Row]) -> Iterator[str]:
+    """What is required and whether it holds, a line each."""
+    by_name = {row.name: row for row in rows}
+    whole, real = by_name["aged, all kinds"], by_name["dust and hairs of frames"]
+    clean = by_name["clean"]
+    for name, value, least in (
+        ("aged: AUC", whole.auc, LEAST_AUC),
+        ("aged: F1", whole.f1, LEAST_F1),
+        ("frames: F1", real.f1, LEAST_FRAMES_F1),
+    ):
+        yield f"{name} {_text(value)} (at least {least}: {_holds((value or 0) >= least)})"
+    yield (
+        f"clean: {clean.found:.3%} of the pixels flagged (at most {MOST_FLAGGED:.1%}: "
+        f"{_holds(clean.found <= MOST_FLAGGED)})"
+    )
+
+
+def card_scores(rows: list[Row]) -> dict[str, float]:
+    """What the detector's card tells: F1 and AUC by set, and what is flagged of clean pictures."""
+    scores: dict[str, float] = {}
+    for row in rows:
+        name = row.name.replace(",", "").replace(":", "").replace(" ", "_")
+        if row.f1 is None or row.auc is None:
+            scores[f"{name}_flagged"] = round(row.found, 5)
+        else:
+            scores[f"{name}_f1"] = round(row.f1, 3)
+            scores[f"{name}_auc"] = round(row.auc, 4)
+    return scores
+
+
+HEADINGS = ("photographs", "AUC", "F1", "precision", "recall", "found", "damaged")
+
+
+def cells(row: Row) -> list[str]:
+    """A row as text."""
+    return [
+        row.name, str(row.photos), _text(row.auc), _text(row.f1), _text(row.precision),
+        _text(row.recall), f"{row.found:.2%}", f"{row.damaged:.2%}",
+    ]  # fmt: skip
+
+
+def table(rows: list[Row]) -> Table:
+    """The results for the terminal."""
+    sheet = Table()
+    sheet.add_column("damage", no_wrap=True)
+    for heading in HEADINGS:
+        sheet.add_column(heading, justify="right")
+    for row in rows:
+        sheet.add_row(*cells(row))
+    return sheet
+
+
+def markdown(rows: list[Row], verdicts: list[str], setting: str) -> str:
+    """The text of detection.md."""
+    lines = [["damage", *HEADINGS], ["---", *["---:"] * len(HEADINGS)], *map(cells, rows)]
+    return (
+        f"# Finding damage\n\n{setting}. Made by:\n\n    {shell_command('training.detection')}\n\n"
+        + "\n".join(f"| {' | '.join(line)} |" for line in lines)
+        + f"""
+
+* **AUC** is the area under the ROC curve of single pixels. **F1**, **precision** and **recall** are
+  of pixels with {TOLERANCE} px of tolerance, of all photographs of a set together.
+* **found** and **damaged** are shares of all pixels. Damage that changes a pixel by less than 5 %
+  of full scale counts as neither.
+
+"""
+        + "".join(f"* {verdict}\n" for verdict in verdicts)
+    )
+
+
+def _text(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
+
+
+def _holds(yes: bool) -> str:
+    return "holds" if yes else "does not hold"
+
+
+if __name__ == "__main__":
+    typer.run(main)

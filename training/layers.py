@@ -1,0 +1,191 @@
+"""Layers of damage to lay over photographs, for a detector to find: drawn once a run.
+
+A layer is what all its artefacts together leave of a photo (opacity) and put in its place (colour,
+premultiplied). To draw damage anew for each patch would take longer than to train on it; a few
+hundred layers, cut anywhere, turned, mirrored and laid over any photo, repeat nothing.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from inpaintcli.aging import Artefact, artefacts, dark, paper
+from inpaintcli.damage import Kind, draw_mask
+from training import film
+from training.config import ConfigError
+from training.masks import SIDE
+
+Floats = NDArray[np.float32]
+
+#: Frames of the film whose artefacts no layer has: to measure with.
+HELD_OUT_FRAMES = ("frame-5", "frame-6")
+
+
+@dataclass(frozen=True)
+class Layer:
+    """colour: uint8 (h, w, 3), premultiplied; opacity: uint8 (h, w, 1), 255 = nothing shows."""
+
+    colour: NDArray[np.uint8]
+    opacity: NDArray[np.uint8]
+
+    def over(self, picture: Floats) -> Floats:
+        """The layer over float (h, w, 3) in [0, 1]."""
+        scale = np.float32(1 / 255)
+        return np.asarray(picture * (1 - self.opacity * scale) + self.colour * scale)
+
+    def greyed(self) -> Layer:
+        """The same in shades of grey."""
+        grey = self.colour.mean(2, keepdims=True).round().astype(np.uint8)
+        return Layer(np.repeat(grey, 3, 2), self.opacity)
+
+
+class Layers:
+    """Layers of every kind that has a share."""
+
+    def __init__(
+        self, shares: dict[str, float], seed: int, artefacts: Path | None = None, count: int = 160
+    ):
+        """`count` layers of each kind; `artefacts` is the tar of film artefacts."""
+        self.kinds = [kind for kind, share in shares.items() if share]
+        self.shares = np.array([shares[kind] for kind in self.kinds])
+        self.shares /= self.shares.sum()
+        rng = np.random.default_rng([seed, 5])
+        draw: dict[str, Callable[[np.random.Generator], Layer]] = {"aged": aged, "drawn": drawn}
+        if {"film", "frames"} & set(self.kinds) and artefacts is None:
+            raise ConfigError("layers of kind film or frames: give the tar with --film")
+        if artefacts and "film" in self.kinds:
+            shapes = film.load_opacities(artefacts)
+            draw["film"] = lambda rng: of_film(rng, shapes)
+        if artefacts and "frames" in self.kinds:
+            frames = film.load_frames(artefacts)
+            known = [frames[name] for name in frames if name not in HELD_OUT_FRAMES]
+            if not known:
+                raise ConfigError(f"layers: {artefacts} holds no frames to train on")
+            draw["frames"] = lambda rng: of_frame(rng, known)
+        self.layers = {
+            kind: [draw[kind](rng) for _ in range(count)] for kind in self.kinds if kind != "none"
+        }
+
+    def crop(self, side: int, rng: np.random.Generator) -> Layer | None:
+        """A square of a layer of a random kind, turned or mirrored; None where nothing is."""
+        kind = self.kinds[int(rng.choice(len(self.kinds), p=self.shares))]
+        if kind == "none":
+            return None
+        cut = Layer(np.empty(0, np.uint8), np.empty(0, np.uint8))
+        for _ in range(6):
+            layer = self.layers[kind][int(rng.integers(len(self.layers[kind])))]
+            top, left = rng.integers(0, SIDE - side + 1, 2).tolist()
+            window = np.s_[top : top + side, left : left + side]
+            cut = Layer(layer.colour[window], layer.opacity[window])
+            # A square with next to no damage teaches little; some are to.
+            if cut.opacity.mean() > 0.4:
+                break
+        turns, mirrored = int(rng.integers(4)), rng.random() < 0.5
+        planes = [np.rot90(plane, turns) for plane in (cut.colour, cut.opacity)]
+        return Layer(*(plane[:, ::-1] if mirrored else plane for plane in planes))
+
+
+class _Sheet:
+    """A layer while it is drawn."""
+
+    def __init__(self) -> None:
+        self.colour = np.zeros((SIDE, SIDE, 3), np.float32)
+        self.left = np.ones((SIDE, SIDE, 1), np.float32)
+
+    def add(self, artefact: Artefact) -> None:
+        """Lay one more artefact over the others."""
+        height, width = artefact.opacity.shape
+        top, left = max(0, artefact.top), max(0, artefact.left)
+        bottom, right = min(SIDE, artefact.top + height), min(SIDE, artefact.left + width)
+        if bottom <= top or right <= left:
+            return
+        cut = np.s_[
+            top - artefact.top : bottom - artefact.top, left - artefact.left : right - artefact.left
+        ]
+        opacity = artefact.opacity[cut][..., None]
+        colour = artefact.colour[cut] if artefact.colour.ndim == 3 else artefact.colour
+        window = np.s_[top:bottom, left:right]
+        self.colour[window] = self.colour[window] * (1 - opacity) + colour * opacity
+        self.left[window] *= 1 - opacity
+
+    def done(self) -> Layer:
+        """The layer."""
+        colour = np.rint(np.clip(self.colour, 0, 1) * 255).astype(np.uint8)
+        return Layer(colour, np.rint((1 - self.left) * 255).astype(np.uint8))
+
+
+def aged(rng: np.random.Generator) -> Layer:
+    """Damage as `inpaint damage --kind aged` draws it, at the sizes of small and of large scans."""
+    sheet = _Sheet()
+    scale = math.exp(rng.uniform(math.log(0.45), math.log(2.5)))
+    amount = float(rng.choice([0.5, 1, 2, 3]))
+    for artefact in artefacts((SIDE, SIDE), rng, amount, scale=scale):
+        sheet.add(artefact)
+    return sheet.done()
+
+
+def of_film(rng: np.random.Generator, shapes: list[film.Shape]) -> Layer:
+    """Real artefacts, anywhere, at any angle, all bright or all dark or both."""
+    sheet = _Sheet()
+    bright = float(rng.choice([0, 0.5, 1], p=(0.4, 0.2, 0.4)))
+    size = math.exp(rng.uniform(math.log(0.12), math.log(0.7)))
+    for _ in range(int(rng.integers(6, 60))):
+        shape = shapes[int(rng.integers(len(shapes)))]
+        scale = min(1.0, size * math.exp(rng.normal(0, 0.3)))
+        opacity = film.turned(shape, scale, float(rng.uniform(0, 360)))
+        colour = paper(rng) if rng.random() < bright else dark(rng)
+        top, left = rng.integers(-len(opacity) + 1, SIDE, 2).tolist()
+        sheet.add(Artefact(top, left, opacity * np.float32(rng.uniform(0.35, 1)), colour))
+        if sheet.left.mean() < 0.93:
+            break
+    return sheet.done()
+
+
+def of_frame(rng: np.random.Generator, frames: list[list[film.Outline]]) -> Layer:
+    """A part of a real frame: its dust and hairs where they lay, of one colour each."""
+    sheet = _Sheet()
+    outlines = frames[int(rng.integers(len(frames)))]
+    scale = math.exp(rng.uniform(math.log(0.25), math.log(1.1)))
+    corner = np.concatenate([outline.points for outline in outlines]).max(0)
+    origin = (
+        float(rng.uniform(0, max(1, corner[0] - SIDE / scale))),
+        float(rng.uniform(0, max(1, corner[1] - SIDE / scale))),
+    )
+    cover = film.draw_frame(outlines, (SIDE, SIDE), origin, scale)
+    softness = float(rng.uniform(0, 0.8))
+    if softness > 0.2:
+        cover = np.asarray(cv2.GaussianBlur(cover, (0, 0), softness), np.float32)
+    # Dust is thicker here and thinner there.
+    wear = cv2.resize(rng.uniform(0.4, 1.2, (24, 24)).astype(np.float32), (SIDE, SIDE))
+    strength = np.clip(np.asarray(wear, np.float32), 0, 1) * np.float32(rng.uniform(0.6, 1))
+    colour = paper(rng) if rng.random() < 0.55 else dark(rng)
+    sheet.add(Artefact(0, 0, np.asarray(cover * strength, np.float32), colour))
+    return sheet.done()
+
+
+def drawn(rng: np.random.Generator) -> Layer:
+    """Lines, scratches, strokes and holes of `inpaint damage`, of any one colour, hard or soft."""
+    sheet = _Sheet()
+    for _ in range(int(rng.integers(1, 4))):
+        kinds: tuple[Kind, ...] = ("lines", "scratches", "strokes", "holes")
+        kind = kinds[int(rng.choice(4, p=(0.3, 0.4, 0.12, 0.18)))]
+        wide = kind in ("strokes", "holes")
+        thickness = None if wide else (1, int(rng.integers(2, 7)))
+        coverage = float(rng.uniform(0.01, 0.05))
+        mask = draw_mask((SIDE, SIDE), rng, kind, coverage=coverage, thickness=thickness)
+        opacity = mask.astype(np.float32)
+        softness = float(rng.uniform(0, 1.6))
+        if softness > 0.3:
+            opacity = np.asarray(cv2.GaussianBlur(opacity, (0, 0), softness), np.float32)
+        choice = rng.random()
+        colour = paper(rng) if choice < 0.5 else dark(rng) if choice < 0.8 else rng.random(3)
+        strength = np.float32(rng.uniform(0.3, 1))
+        sheet.add(Artefact(0, 0, opacity * strength, np.asarray(colour, np.float32)))
+    return sheet.done()
