@@ -1,9 +1,10 @@
 """Restore damaged photographs: arrays in, arrays out.
 
-    from inpaintcli import damage, load_model, restore, score
+    from inpaintcli import damage, detect, load_model, restore, score
 
     damaged, mask = damage(pixels, "scratches", seed=1)
     restored = restore(damaged, mask)
+    restored = restore(damaged, detect(damaged, grow=2))
     print(score(restored, pixels, mask).hole_psnr)
 
 Pixels are uint8 or uint16 NumPy arrays (h, w) or (h, w, c) in RGB order; masks are bool (h, w),
@@ -11,6 +12,7 @@ True = damaged. Importing this package needs no PyTorch and loads no model.
 """
 
 from inpaintcli.damage import damage
+from inpaintcli.detect import detect, load_detector
 from inpaintcli.errors import InpaintError, ModelError, PhotoError, UsageError
 from inpaintcli.inpainters.registry import load_model
 from inpaintcli.metrics import Scores, score
@@ -25,6 +27,8 @@ __all__ = [
     "UsageError",
     "__version__",
     "damage",
+    "detect",
+    "load_detector",
     "load_model",
     "restore",
     "score",

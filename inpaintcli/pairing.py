@@ -13,6 +13,8 @@ from inpaintcli import photo
 from inpaintcli.errors import PhotoError, UsageError
 
 RESTORED = "-restored"
+MASK = "-mask"
+OVERLAY = "-overlay"
 
 
 @dataclass(frozen=True)
@@ -35,8 +37,9 @@ def find(paths: Sequence[Path], *, apart: Sequence[Path] = ()) -> list[Found]:
     """The photos at `paths`, files as given, folders with all below them in order of name.
 
     Files and folders in `apart` (masks, references, outputs) are passed over when they lie inside
-    a folder, and so are results of earlier runs whose photo is there. A file that is named twice
-    counts once. Raises UsageError for a path that does not exist and a folder without photos.
+    a folder, and so are results of earlier runs (restored photos, masks, overlays) whose photo is
+    there. A file that is named twice counts once. Raises UsageError for a path that does not exist
+    and a folder without photos.
     """
     found: dict[Path, Found] = {}
     avoid = {path.resolve() for path in apart}
@@ -64,23 +67,21 @@ def find_results(path: Path) -> list[Found]:
     """
     if not path.is_dir():
         return find([path])
-    inside = list(_inside(path, set()))
-    originals = {_without_mark(one.path) for one in inside if _is_own_result(one)}
+    inside = [one for one in _inside(path, set()) if not _is_own_result(one, (MASK, OVERLAY))]
+    originals = {_without(RESTORED, one.path) for one in inside if _is_own_result(one, (RESTORED,))}
     results = [one for one in inside if one.path.with_suffix("") not in originals]
     return results or find([path])
 
 
-def _without_mark(path: Path) -> Path:
-    return path.with_name(path.stem.removesuffix(RESTORED))
+def _without(mark: str, path: Path) -> Path:
+    return path.with_name(path.stem.removesuffix(mark))
 
 
-def _is_own_result(one: Found) -> bool:
-    """True for NAME-restored.SUFFIX beside a NAME of any suffix that we read."""
-    stem = _without_mark(one.path)
-    return one.path.stem.endswith(RESTORED) and any(
-        stem.with_name(stem.name + suffix).exists()
-        for suffix in (one.path.suffix, *sorted(photo.SUFFIXES))
-    )
+def _is_own_result(one: Found, marks: Sequence[str] = (RESTORED, MASK, OVERLAY)) -> bool:
+    """True for NAME-restored.SUFFIX, or another mark, beside a NAME of any suffix that we read."""
+    suffixes = (one.path.suffix, *sorted(photo.SUFFIXES))
+    stems = [_without(mark, one.path) for mark in marks if one.path.stem.endswith(mark)]
+    return any(stem.with_name(stem.name + suffix).exists() for stem in stems for suffix in suffixes)
 
 
 def _inside(folder: Path, avoid: set[Path]) -> Iterator[Found]:
@@ -140,9 +141,63 @@ class Partners:
             )
         return candidates[0]
 
+    def if_any(self, found: Found) -> Path | None:
+        """As `of`, but None where a folder holds no partner for it."""
+        return self.of(found) if not self.path.is_dir() or self.has(found) else None
 
-def names_file(out: Path, photos: Sequence[Path]) -> bool:
-    """True if `-o out` names the file of a single photo, False if it names a folder.
+
+@dataclass(frozen=True)
+class Beside:
+    """What is read beside a photo. Of a run: one file for all photos, or a folder of them."""
+
+    #: What is damaged.
+    mask: Path | None = None
+    #: The photo in infrared light.
+    infrared: Path | None = None
+    #: What is never touched.
+    exclude: Path | None = None
+    #: The undamaged photo.
+    reference: Path | None = None
+
+    @property
+    def paths(self) -> list[Path]:
+        """Those that there are."""
+        return [path for path in (self.mask, self.infrared, self.exclude, self.reference) if path]
+
+
+class Pairs:
+    """What is read beside each photo of a run."""
+
+    def __init__(self, beside: Beside):
+        """Raises UsageError where a path does not exist."""
+        self._mask = _partners(beside.mask, "mask")
+        self._infrared = _partners(beside.infrared, "infrared picture")
+        self._exclude = _partners(beside.exclude, "mask to exclude")
+        self._reference = _partners(beside.reference, "reference")
+
+    def of(self, found: Found) -> Beside:
+        """The files of a photo; raises PhotoError where one is missing, or there is more than one.
+
+        A folder of masks to exclude need not have one for every photo.
+        """
+        return Beside(
+            mask=self._mask.of(found) if self._mask else None,
+            infrared=self._infrared.of(found) if self._infrared else None,
+            exclude=self._exclude.if_any(found) if self._exclude else None,
+            reference=self._reference.of(found) if self._reference else None,
+        )
+
+    def has_own(self, found: Found) -> bool:
+        """True if a folder holds the mask or the infrared picture of this very photo."""
+        return any(one.has(found) for one in (self._mask, self._infrared) if one)
+
+
+def _partners(path: Path | None, what: str) -> Partners | None:
+    return Partners(path, what) if path else None
+
+
+def names_file(out: Path, photos: Sequence[Path], option: str = "-o") -> bool:
+    """True if `-o out` (or another option) names the file of a single photo, False if a folder.
 
     Raises UsageError where it can be neither.
     """
@@ -150,9 +205,11 @@ def names_file(out: Path, photos: Sequence[Path]) -> bool:
     if out.is_dir():
         return False
     if str(out) == "-":
-        raise UsageError("-o -: writing to standard output is not supported: name a file")
+        raise UsageError(f"{option} -: writing to standard output is not supported: name a file")
     if out.exists() and not one_file:
-        raise UsageError(f"{out}: is a file, and several results need a folder: choose another -o")
+        raise UsageError(
+            f"{out}: is a file, and several results need a folder: choose another {option}"
+        )
     if photo.is_photo_name(out):
         if not one_file:
             raise UsageError(f"{out}: several results need a folder, and this names a file")
@@ -174,8 +231,29 @@ def restored_path(found: Found, out: Path | None, out_is_file: bool) -> Path:
     return out if out_is_file else out / found.name
 
 
-def check_outputs(outputs: Sequence[Path], inputs: Sequence[Path], *, overwrite: bool) -> None:
-    """Refuse, before any work, what would lose a file; raises UsageError."""
+def mask_path(found: Found, out: Path | None, out_is_file: bool) -> Path:
+    """Where the mask that was found goes, always lossless.
+
+    Without `out` beside the photo as NAME-mask.png; else to the file `out`, or into the folder
+    `out` as NAME.png, where `--mask` finds it for its photo.
+    """
+    if out is None:
+        return found.path.with_name(f"{found.path.stem}{MASK}.png")
+    return out if out_is_file else out / found.name.with_suffix(".png")
+
+
+def overlay_path(found: Found, mask: Path) -> Path:
+    """Where the photo with the mask over it goes: beside the mask as NAME-overlay.png."""
+    return mask.with_name(f"{found.path.stem}{OVERLAY}.png")
+
+
+def check_outputs(
+    outputs: Sequence[Path], inputs: Sequence[Path], *, overwrite: bool, option: str = "-o"
+) -> None:
+    """Refuse, before any work, what would lose a file; raises UsageError.
+
+    `option` is the one by which the outputs are named.
+    """
     read = {path.resolve() for path in inputs}
     written: set[Path] = set()
     for output in outputs:
@@ -187,14 +265,14 @@ def check_outputs(outputs: Sequence[Path], inputs: Sequence[Path], *, overwrite:
         written.add(place)
         if place in read:
             raise UsageError(
-                f"{output}: this would write over a file that is read: choose another -o"
+                f"{output}: this would write over a file that is read: choose another {option}"
             )
         if output.is_dir():
             raise UsageError(f"{output}: is a folder, and the result would be a file of that name")
         if not photo.is_photo_name(output):
             known = " ".join(sorted(photo.SUFFIXES))
             raise UsageError(
-                f"{output}: no known format: name the result with -o, as one of {known}"
+                f"{output}: no known format: name the result with {option}, as one of {known}"
             )
     existing = [path for path in outputs if path.exists()]
     if existing and not overwrite:
@@ -202,10 +280,10 @@ def check_outputs(outputs: Sequence[Path], inputs: Sequence[Path], *, overwrite:
         exist = "exist" if more else "exists"
         raise UsageError(f"{existing[0]}{more} {exist} already: --overwrite replaces it")
     for folder in {output.parent for output in outputs}:
-        check_folder(folder)
+        check_folder(folder, option)
 
 
-def check_folder(folder: Path) -> None:
+def check_folder(folder: Path, option: str = "-o") -> None:
     """Raise UsageError where files cannot be written into `folder`, which need not exist yet."""
     nearest = folder
     while not nearest.exists() and nearest != nearest.parent:
@@ -213,4 +291,4 @@ def check_folder(folder: Path) -> None:
     if not nearest.is_dir():
         raise UsageError(f"{folder}: cannot be made a folder, because {nearest} is a file")
     if not os.access(nearest, os.W_OK | os.X_OK):
-        raise UsageError(f"{folder}: cannot be written to: choose another -o")
+        raise UsageError(f"{folder}: cannot be written to: choose another {option}")

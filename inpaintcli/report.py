@@ -94,6 +94,11 @@ def percent(share: float | None) -> str:
     return "-" if share is None else f"{share:.2%}"
 
 
+def seconds(value: float | None) -> str:
+    """How long something took, or a dash."""
+    return "-" if value is None else f"{value:.1f}"
+
+
 def score_cells(scores: Scores | None) -> list[str]:
     """The cells of SCORE_COLUMNS; dashes where there is no score."""
     values = scores.to_dict() if scores else {}

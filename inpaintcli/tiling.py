@@ -2,13 +2,15 @@
 
 Tiles form a regular grid of rectangles that overlap their neighbours. It reaches `margin` pixels
 beyond the photo, where tiles see its mirror image: no damaged pixel then lies at the edge of what
-a network sees. Only tiles that touch damage are cut out. Rows of tiles are worked off from top to
-bottom, so that no more than one row of float pixels is ever held.
+a network sees. Only tiles that touch damage are cut out; where damage is looked for, all may hold
+some. Rows of tiles are worked off from top to bottom, so that no more than one row of float pixels
+is ever held.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -93,6 +95,23 @@ def count(rows: list[Row]) -> int:
     return sum(len(row.lefts) for row in rows)
 
 
+def cut(pixels: Pixels | Mask, top: int, lefts: tuple[int, ...], grid: Grid) -> Floats:
+    """Cut tiles out of (h, w, c) pixels: (N, c, height, width) in [0, 1]; of a mask 0 and 1.
+
+    Beyond the photo lies its mirror image.
+    """
+    height, width, channels = pixels.shape
+    tiles = np.empty((len(lefts), channels, grid.height, grid.width), np.float32)
+    kind: np.dtype[Any] = pixels.dtype
+    scale = np.float32(1 if kind == np.bool_ else 1 / np.iinfo(kind).max)
+    rows = _mirrored(top, grid.height, height)
+    for tile, left in zip(tiles, lefts, strict=True):
+        columns = _mirrored(left, grid.width, width)
+        planes = pixels[rows][:, columns].transpose(2, 0, 1)
+        np.multiply(planes, scale, out=tile)
+    return tiles
+
+
 def gather(
     pixels: Pixels,
     mask: Mask,
@@ -108,14 +127,8 @@ def gather(
 
     Beyond the photo lies its mirror image, in which mirrored damage is damage.
     """
-    images = np.empty((len(lefts), 3, grid.height, grid.width), np.float32)
-    masks = np.empty((len(lefts), 1, grid.height, grid.width), np.float32)
-    scale = np.float32(1 / np.iinfo(pixels.dtype).max)
-    rows = _mirrored(top, grid.height, mask.shape[0])
-    for index, left in enumerate(lefts):
-        columns = _mirrored(left, grid.width, mask.shape[1])
-        masks[index, 0] = mask[rows][:, columns]
-        np.multiply(pixels[rows][:, columns].transpose(2, 0, 1), scale, out=images[index])
+    images = cut(pixels, top, lefts, grid)
+    masks = cut(mask[..., None], top, lefts, grid)
     if not guessed:
         images *= 1 - masks
     return images, masks
@@ -150,12 +163,12 @@ class Blend:
     For every row of a plan call `start`, `add` once or more, and `finish`.
     """
 
-    def __init__(self, width: int, grid: Grid):
+    def __init__(self, width: int, grid: Grid, channels: int = 3):
         self.width, self.grid = width, grid
         self.weights = window(grid)[..., None]
         self._top = 0
         across = max(grid.width, width + 2 * grid.margin)
-        self._sums = np.zeros((grid.height, across, 3), np.float32)
+        self._sums = np.zeros((grid.height, across, channels), np.float32)
         self._total = np.zeros((grid.height, across, 1), np.float32)
 
     def start(self, row: Row) -> None:
@@ -163,7 +176,7 @@ class Blend:
         self._top = row.top
 
     def add(self, lefts: tuple[int, ...], restored: Floats) -> None:
-        """Add (N, 3, height, width) results of tiles in this row that begin at `lefts`."""
+        """Add (N, channels, height, width) results of tiles in this row that begin at `lefts`."""
         for left, picture in zip(lefts, restored, strict=True):
             first = left + self.grid.margin
             columns = np.s_[:, first : first + self.grid.width]
@@ -171,7 +184,7 @@ class Blend:
             self._total[columns] += self.weights
 
     def finish(self, row: Row) -> tuple[int, Floats]:
-        """What no later tile reaches: (first row, float32 (rows, width, 3) in [0, 1]).
+        """What no later tile reaches: (first row, float32 (rows, width, channels)).
 
         Pixels that no tile has touched are 0.
         """

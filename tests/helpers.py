@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -52,6 +53,46 @@ def stripe(height: int = 40, width: int = 56) -> Mask:
     """A mask with a slanted scratch of 2 px."""
     y, x = np.mgrid[0:height, 0:width]
     return np.asarray(np.abs(x - y * width / height) < 1)
+
+
+def scratched(height: int = 40, width: int = 56, dtype: type[Depth] = np.uint8) -> Pixels:
+    """The picture with a white scratch, where `stripe` is."""
+    pixels = picture(height, width, dtype=dtype)
+    pixels[stripe(height, width)] = np.iinfo(dtype).max
+    return pixels
+
+
+def detector_file(path: Path, *, hint: float = 0.0, **card: Any) -> Path:
+    """A stand-in for the detector: damaged is what is white, and what was found at half the size
+    counts `hint` times. `card`: what it says of itself."""
+    import onnx
+    from onnx import TensorProto, helper
+
+    def info(name: str, channels: int) -> Any:
+        return helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", channels, "h", "w"])
+
+    def constant(name: str, value: float) -> Any:
+        return helper.make_tensor(name, TensorProto.FLOAT, [], [value])
+
+    node = helper.make_node
+    nodes = [
+        node("ReduceMin", ["image", "axes"], ["least"], keepdims=1),
+        node("Greater", ["least", "limit"], ["is_white"]),
+        node("Cast", ["is_white"], ["white"], to=TensorProto.FLOAT),
+        node("Mul", ["coarse", "weight"], ["hint"]),
+        node("Max", ["white", "hint"], ["damage"]),
+    ]
+    constants = [
+        helper.make_tensor("axes", TensorProto.INT64, [1], [1]),
+        constant("limit", 0.95), constant("weight", hint),
+    ]  # fmt: skip
+    graph = helper.make_graph(
+        nodes, "test", [info("image", 3), info("coarse", 1)], [info("damage", 1)], constants
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
+    helper.set_model_props(model, {key: str(value) for key, value in card.items()})
+    onnx.save(model, path)
+    return path
 
 
 def save(path: Path, pixels: Pixels) -> Path:

@@ -9,12 +9,30 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from tests.helpers import inpaint, load, picture, save, save_mask, stripe
+from inpaintcli import infrared, photo
+from inpaintcli import mask as masks
+from inpaintcli.arrays import Mask, Pixels
+from inpaintcli.cli import main
+from inpaintcli.detect import GROWTH
+from inpaintcli.photo import Photo
+from tests.helpers import (
+    detector_file,
+    inpaint,
+    load,
+    picture,
+    save,
+    save_mask,
+    scratched,
+    stripe,
+)
 
 BAD_CALL, FAILED, NO_MODEL = 2, 1, 3
 
@@ -265,7 +283,7 @@ class TestRestore:
         from dataclasses import replace
 
         from inpaintcli import photo
-        from inpaintcli.photo import Metadata, Photo
+        from inpaintcli.photo import Metadata
 
         deep = picture(channels=4, dtype=np.uint16)
         meta = Metadata(icc_profile=b"profile" * 20, dpi=(300.0, 300.0))
@@ -304,6 +322,448 @@ class TestRestore:
         assert not (tmp_path / "x.jpg").exists()
 
 
+@dataclass
+class Ran:
+    """What a call of the command in this process came to."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        """What --json printed."""
+        return [json.loads(line) for line in self.out.splitlines()]
+
+
+Run = Callable[..., Ran]
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """The command, in a folder with print.png, which has a white scratch, as the detector's
+    stand-in sees it; restoring is by Telea, the quickest."""
+    save(tmp_path / "print.png", scratched())
+    stand_in = detector_file(tmp_path / "detector.onnx")
+    monkeypatch.setattr(sys.modules["inpaintcli.detect"], "DETECTOR", stand_in)
+    monkeypatch.chdir(tmp_path)
+
+    def call(command: str, *arguments: object) -> Ran:
+        words = [command, *map(str, arguments)]
+        if command == "restore" and "--model" not in words:
+            words += ["--model", "telea"]
+        code = main.run([*words, "--threads", "1"])
+        told = capsys.readouterr()
+        return Ran(code, told.out, told.err)
+
+    return call
+
+
+def light(height: int = 240, width: int = 320) -> Pixels:
+    """The infrared picture of a film with one scratch, where `stripe` is."""
+    pixels = np.full((height, width, 1), 200, np.uint8)
+    rng = np.random.default_rng(0)
+    pixels += rng.integers(0, 5, pixels.shape, np.uint8)
+    pixels[stripe(height, width)] = 40
+    return pixels
+
+
+class TestDetect:
+    """`inpaint detect`."""
+
+    def test_the_mask_lies_beside_the_photo_and_restores_it(self, run: Run, tmp_path: Path) -> None:
+        before = (tmp_path / "print.png").read_bytes()
+        done = run("detect", "print.png", "--json")
+        assert (done.code, done.err) == (0, "")
+        (row,) = done.rows
+        mask = masks.read(tmp_path / "print-mask.png")
+        np.testing.assert_array_equal(mask, masks.grow(stripe(), GROWTH))
+        assert row["mask"] == "print-mask.png"
+        assert row["status"] == "detected"
+        assert row["mask_source"] == "detected"
+        assert row["regions"] == 1
+        assert row["damaged"] == pytest.approx(mask.mean())
+        assert row["seconds"] >= 0
+        assert "overlay" not in row
+        assert (tmp_path / "print.png").read_bytes() == before
+        run("restore", "print.png", "--mask", "print-mask.png", "-o", "by-mask.png")
+        run("restore", "print.png", "-o", "at-once.png")
+        assert (tmp_path / "by-mask.png").read_bytes() == (tmp_path / "at-once.png").read_bytes()
+
+    def test_the_table_has_share_and_regions(self, run: Run) -> None:
+        done = run("detect", "print.png")
+        assert done.out.split()[:5] == ["photo", "mask", "damaged", "regions", "seconds"]
+        share = f"{masks.grow(stripe(), GROWTH).mean():.2%}"
+        assert done.out.splitlines()[-1].split()[:4] == ["print.png", "print-mask.png", share, "1"]
+        assert run("detect", "print.png", "--quiet", "--overwrite") == Ran(0, "", "")
+
+    def test_folders_are_mirrored_and_their_masks_pair(self, run: Run, tmp_path: Path) -> None:
+        save(tmp_path / "in/a.jpg", scratched(128, 160))
+        save(tmp_path / "in/below/b.png", scratched(dtype=np.uint16))
+        flat = run("detect", "in", "-o", "flat")
+        assert flat.code == 0
+        assert "1 photos in folders below left out" in flat.err
+        done = run("detect", "in", "-o", "masks", "--recursive", "--overlay", "--json")
+        assert [row["mask"] for row in done.rows] == ["masks/a.png", "masks/below/b.png"]
+        assert [row["overlay"] for row in done.rows] == [
+            "masks/a-overlay.png", "masks/below/b-overlay.png",
+        ]  # fmt: skip
+        shown = load(tmp_path / "masks/below/b-overlay.png")
+        assert shown.shape == (40, 56, 3)
+        assert shown.dtype == np.uint8
+        assert (shown[masks.read(tmp_path / "masks/below/b.png")][:, 0] > 120).all()
+        done = run("restore", "in", "--mask", "masks", "-o", "out", "--json")
+        assert (done.code, [row["output"] for row in done.rows]) == (
+            0, ["out/a.jpg", "out/below/b.png"],
+        )  # fmt: skip
+
+    def test_a_second_run_takes_no_mask_for_a_photo(self, run: Run, tmp_path: Path) -> None:
+        save(tmp_path / "in/a.png", scratched())
+        assert run("detect", "in", "--overlay").code == 0
+        names = {"a.png", "a-mask.png", "a-overlay.png"}
+        assert {path.name for path in (tmp_path / "in").iterdir()} == names
+        again = run("detect", "in", "--overlay")
+        assert again.code == BAD_CALL
+        assert "--overwrite" in one_line(again.err)
+        assert len(run("detect", "in", "--overlay", "--overwrite", "--json").rows) == 1
+        assert len(run("restore", "in", "--json").rows) == 1
+        assert len(run("restore", "in", "--json", "--overwrite").rows) == 1
+
+    def test_nothing_found_is_a_black_mask_and_said(self, run: Run, tmp_path: Path) -> None:
+        save(tmp_path / "clean.png", picture())
+        done = run("detect", "clean.png", "-o", "x.tif", "--json")
+        assert (done.code, done.err.strip()) == (0, "clean.png: no damage found: the mask is black")
+        assert done.rows[0]["regions"] == done.rows[0]["damaged"] == 0
+        assert not load(tmp_path / "x.tif").any()
+
+    def test_tools(self, run: Run, tmp_path: Path) -> None:
+        pixels = picture(60, 80)
+        pixels[20, 10:70:3] = 255  # A dotted scratch.
+        pixels[50:54, 10:13] = 255  # 12 px.
+        pixels[40, 40] = 255
+        save(tmp_path / "print.png", pixels)
+        white = (pixels == 255).all(2)
+
+        def mask(*options: object) -> Mask:
+            done = run("detect", "print.png", "-o", "m.png", "--overwrite", *options)
+            assert done.code == 0, done.err
+            return masks.read(tmp_path / "m.png")
+
+        plain = ("--grow-mask", 0)
+        assert mask(*plain).sum() == 12
+        assert mask(*plain, "--min-area", 13).sum() == 0
+        np.testing.assert_array_equal(mask(*plain, "--min-area", 0), white)
+        closed = mask(*plain, "--close-gaps", 2)
+        assert closed[20, 10:68].all()
+        assert not closed[40].any()
+        kept_out = np.zeros((60, 80), bool)
+        kept_out[:, 30:] = True
+        save_mask(tmp_path / "not.png", kept_out)
+        left = mask("--close-gaps", 2, "--exclude", "not.png", "--grow-mask", 3)
+        assert not left[:, 30:].any()
+        assert left[17:24, 10:30].all()
+        # An exclude mask of another size is scaled on request only.
+        save_mask(tmp_path / "small.png", masks.fit(kept_out, (30, 40)))
+        refused = run("detect", "print.png", "--exclude", "small.png")
+        assert refused.code == FAILED
+        assert "--fit-mask" in one_line(refused.err)
+        assert not mask("--exclude", "small.png", "--fit-mask")[:, 30:].any()
+
+    def test_the_threshold_counts(self, run: Run, tmp_path: Path) -> None:
+        # Half as sure at full size of what was found at half size alone.
+        pixels = picture(300, 400)
+        pixels[100:140, 100:140] = 255
+        save(tmp_path / "print.png", pixels)
+        detector_file(tmp_path / "detector.onnx", hint=0.5, levels=2, threshold=0.8)
+
+        def area(*options: object) -> float:
+            done = run("detect", "print.png", "--json", "--overwrite", "--grow-mask", 0, *options)
+            return float(done.rows[0]["damaged"]) * 300 * 400
+
+        assert area() == area("--threshold", 1) == 1600
+        assert area("--threshold", 0.1) > 1600
+
+    def test_failures_are_one_line_each_and_the_rest_is_done(
+        self, run: Run, tmp_path: Path
+    ) -> None:
+        save(tmp_path / "in/a.png", scratched())
+        (tmp_path / "in/b.png").write_text("this is no picture")
+        save(tmp_path / "in/c.png", np.full((40, 56, 3), 255, np.uint8))
+        done = run("detect", "in", "-o", "out", "--json")
+        assert done.code == FAILED
+        broken, white = done.err.splitlines()
+        assert "in/b.png: not an image" in broken
+        assert "in/c.png: all of it is taken for damage: raise --threshold" in white
+        assert [row["status"] for row in done.rows] == ["detected", "failed", "failed"]
+        assert [path.name for path in (tmp_path / "out").iterdir()] == ["a.png"]
+
+    def test_infrared_beside_the_photo(self, run: Run, tmp_path: Path) -> None:
+        save(tmp_path / "in/a.png", picture(240, 320))
+        save(tmp_path / "ir/a.tif", np.repeat(light(), 3, 2))
+        done = run("detect", "in", "--infrared-file", "ir", "-o", "out", "--json")
+        assert (done.code, done.err) == (0, "")
+        assert done.rows[0]["mask_source"] == "infrared"
+        found = masks.read(tmp_path / "out/a.png")
+        assert found[stripe(240, 320)].mean() > 0.95
+        assert found.mean() < 0.05
+        save(tmp_path / "small.png", light(120, 160))
+        done = run("detect", "in/a.png", "--infrared-file", "small.png", "-o", "x.png")
+        assert done.code == FAILED
+        assert "small.png: the infrared picture is 160x120" in one_line(done.err)
+        done = run("detect", "print.png", "--infrared-file", "ir")
+        assert done.code == FAILED
+        assert "print.png: no infrared picture for it in ir" in one_line(done.err)
+
+    @pytest.mark.parametrize("pages", [1, 2])
+    def test_infrared_in_the_photo(self, run: Run, tmp_path: Path, pages: int) -> None:
+        """As a fourth channel, or as a second page; the result keeps it."""
+        import tifffile
+
+        pixels = picture(240, 320)
+        save(tmp_path / "ref.png", pixels)
+        pixels[stripe(240, 320)] //= 2
+        with tifffile.TiffWriter(tmp_path / "print.tif") as file:
+            if pages == 1:
+                four = np.concatenate([pixels, light()], 2)
+                file.write(four, photometric="rgb", extrasamples=["unspecified"])
+            else:
+                file.write(pixels, photometric="rgb")
+                file.write(light()[..., 0], photometric="minisblack")
+        done = run("restore", "print.tif", "--infrared", "--save-mask", "m.png", "--json",
+                   "--reference", "ref.png")  # fmt: skip
+        assert (done.code, done.err) == (0, "")
+        (row,) = done.rows
+        assert row["mask_source"] == "infrared"
+        assert row["scores"]["hole_psnr"] > 20
+        mask = masks.read(tmp_path / "m.png")
+        assert mask[stripe(240, 320)].mean() > 0.95
+        assert mask.mean() < 0.05
+        restored, kept = photo.read_with_infrared(tmp_path / "print-restored.tif")
+        assert (restored.pixels[~mask] == pixels[~mask]).all()
+        assert (restored.pixels[mask] != pixels[mask]).any()
+        assert (kept == light()[..., 0]).all()
+        done = run("detect", "print.png", "--infrared")
+        assert done.code == FAILED
+        assert "print.png: " in one_line(done.err)
+        assert "infrared" in one_line(done.err)
+
+    @pytest.mark.parametrize("threshold", [None, 0.2, 0.9])
+    def test_a_higher_threshold_is_a_lower_sensitivity_and_silver_is_told(
+        self, run: Run, tmp_path: Path, threshold: float | None, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        asked = []
+
+        def find_damage(_: Pixels, pixels: Pixels, sensitivity: float) -> infrared.Found:
+            asked.append(sensitivity)
+            return infrared.Found(stripe(), True)
+
+        monkeypatch.setattr(infrared, "find_damage", find_damage)
+        save(tmp_path / "ir.png", light(40, 56))
+        options = [] if threshold is None else ["--threshold", threshold]
+        done = run("detect", "print.png", "--infrared-file", "ir.png", *options)
+        assert asked == [pytest.approx(0.5 if threshold is None else 1 - threshold)]
+        assert "print.png: silver film, it seems" in done.err
+
+    @pytest.mark.parametrize(
+        ("arguments", "parts"),
+        [
+            (["--threshold", "1.5"], ["--threshold 1.5: give a number from 0 to 1"]),
+            (["--threshold", "-0.1"], ["--threshold -0.1: give"]),
+            (["--threshold", "nan"], ["--threshold nan: give"]),
+            (["--threshold", "much"], ["--threshold", "valid"]),
+            (["--grow-mask", "-1"], ["--grow-mask", "0"]),
+            (["--min-area", "-1"], ["--min-area", "0"]),
+            (["--close-gaps", "-1"], ["--close-gaps", "0"]),
+            (["--exclude", "nix.png"], ["nix.png: no such mask to exclude"]),
+            (["--exclude", "print.png"], ["print.png: is the photo itself"]),
+            (["--infrared-file", "nix.png"], ["nix.png: no such infrared picture"]),
+            (["--infrared-file", "print.png"], ["photo itself", "--infrared takes"]),
+            (["--infrared-file", "white.png", "--infrared"], ["exclude each other"]),
+            (["-o", "x.jpg"], ["x.jpg: JPEG would blur the mask", ".png"]),
+            (["-o", "x.gif"], ["x.gif", ".png"]),
+            (["-o", "-"], ["-o -"]),
+            (["-o", "print.png", "--overwrite"], ["print.png: this would write over", "-o"]),
+            (["-o", "white.png"], ["white.png exists already: --overwrite"]),
+            (["--fit-mask"], ["--fit-mask", "--exclude"]),
+            (["--device", "tpu"], ["tpu"]),
+            (["--mask", "white.png"], ["--mask"]),
+        ],
+    )
+    def test_bad_calls(
+        self, run: Run, tmp_path: Path, arguments: list[str], parts: list[str]
+    ) -> None:
+        save_mask(tmp_path / "white.png", np.ones((40, 56), bool))
+        before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
+        done = run("detect", "print.png", *arguments)
+        assert (done.code, done.out) == (BAD_CALL, ""), done.err
+        message = one_line(done.err)
+        for part in parts:
+            assert part in message
+        assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
+
+    def test_what_excludes_everything_is_told(self, run: Run, tmp_path: Path) -> None:
+        save_mask(tmp_path / "white.png", np.ones((40, 56), bool))
+        save_mask(tmp_path / "wide.png", masks.grow(stripe(), 5))
+        save_mask(
+            tmp_path / "not/print.png",
+            stripe(),
+        )
+        given = save_mask(tmp_path / "given.png", stripe())
+        for words in (["detect"], ["restore"], ["restore", "--mask", given]):
+            for file, why in (
+                ("white.png", "white.png: is all white, so nothing of print.png may be restored"),
+                ("wide.png", "wide.png: leaves nothing of the damage of print.png"),
+            ):
+                done = run(words[0], "print.png", *words[1:], "--exclude", file)
+                assert done.code == FAILED
+                assert why in one_line(done.err)
+        assert not list(tmp_path.glob("print-*"))
+        # In a folder only the photos that have one are kept from something.
+        save(tmp_path / "in/print.png", scratched())
+        save(tmp_path / "in/other.png", scratched())
+        done = run("detect", "in", "--exclude", "not", "-o", "out", "--json")
+        ring = masks.grow(stripe(), GROWTH) & ~stripe()
+        np.testing.assert_array_equal(masks.read(tmp_path / "out/print.png"), ring)
+        assert masks.read(tmp_path / "out/other.png")[stripe()].all()
+
+    def test_a_missing_or_wrong_detector_ends_the_run(self, run: Run, tmp_path: Path) -> None:
+        for command in ("detect", "restore"):
+            (tmp_path / "detector.onnx").write_text("this is no model")
+            done = run(command, "print.png")
+            assert (done.code, done.out) == (NO_MODEL, "")
+            assert "detector.onnx: not a model" in one_line(done.err)
+            (tmp_path / "detector.onnx").unlink()
+            done = run(command, "print.png")
+            assert done.code == NO_MODEL
+            assert "detector.onnx: there is no such detector" in one_line(done.err)
+        # Who gives a mask needs none.
+        save_mask(tmp_path / "mask.png", stripe())
+        assert run("restore", "print.png", "--mask", "mask.png").code == 0
+
+
+class TestRestoreWithoutMask:
+    """`inpaint restore` with no --mask, and what it shares with one."""
+
+    def test_the_damage_is_found_restored_and_the_mask_kept(self, run: Run, tmp_path: Path) -> None:
+        done = run("restore", "print.png", "--save-mask", "kept/m.png", "--json")
+        assert (done.code, done.err) == (0, "")
+        (row,) = done.rows
+        mask = masks.read(tmp_path / "kept/m.png")
+        np.testing.assert_array_equal(mask, masks.grow(stripe(), GROWTH))
+        restored = load(tmp_path / "print-restored.png")
+        assert (restored[~mask] == scratched()[~mask]).all()
+        assert (restored[stripe()] < 255).all()
+        assert row["mask"] == "kept/m.png"
+        assert (row["mask_source"], row["regions"]) == ("detected", 1)
+        assert row["damaged"] == pytest.approx(mask.mean())
+
+    def test_nothing_found_copies_the_bytes_and_says_so(self, run: Run, tmp_path: Path) -> None:
+        save(tmp_path / "clean.jpg", picture())
+        done = run("restore", "clean.jpg", "--save-mask", "m.png", "--json")
+        told = "clean.jpg: no damage found: copied through"
+        assert (done.code, done.err.strip()) == (0, told)
+        assert done.rows[0]["status"] == "copied"
+        assert done.rows[0]["regions"] == 0
+        copied = (tmp_path / "clean-restored.jpg").read_bytes()
+        assert copied == (tmp_path / "clean.jpg").read_bytes()
+        assert not masks.read(tmp_path / "m.png").any()
+
+    def test_a_given_mask_is_taken_as_it_is_unless_tools_are_asked_for(
+        self, run: Run, tmp_path: Path
+    ) -> None:
+        spots = np.zeros((40, 56), bool)
+        spots[10, 10] = spots[20:22, 20:22] = True
+        save_mask(tmp_path / "mask.png", spots)
+
+        def used(*options: object) -> Mask:
+            done = run("restore", "print.png", "--mask", "mask.png", "--save-mask", "m.png",
+                       "--overwrite", "--json", *options)  # fmt: skip
+            assert (done.code, done.rows[0]["mask_source"]) == (0, "file"), done.err
+            return masks.read(tmp_path / "m.png")
+
+        np.testing.assert_array_equal(used(), spots)
+        assert used("--min-area", 2).sum() == 4
+        assert used("--min-area", 2, "--grow-mask", 1).sum() == 12
+        done = run("restore", "print.png", "--mask", "mask.png", "--min-area", 9, "--overwrite")
+        assert done.code == 0
+        assert "nothing in the mask is as large as --min-area 9: copied through" in done.err
+
+    def test_dry_run_shows_where_masks_come_from(self, run: Run, tmp_path: Path) -> None:
+        before = sorted(tmp_path.iterdir())
+        done = run("restore", "print.png", "--dry-run")
+        assert done.code == 0
+        assert done.out.splitlines()[-1].split()[:4] == [
+            "print.png", "planned", "print-restored.png", "detected",
+        ]  # fmt: skip
+        (row,) = run("restore", "print.png", "--dry-run", "--save-mask", "m", "--json").rows
+        assert (row["status"], row["mask_source"], row["mask"]) == (
+            "planned", "detected", "m/print.png",
+        )  # fmt: skip
+        assert sorted(tmp_path.iterdir()) == before
+
+    def test_folders_in_place_with_masks_kept(self, run: Run, tmp_path: Path) -> None:
+        for name in ("a.png", "below/b.tif"):
+            save(tmp_path / "in" / name, scratched())
+        done = run("restore", "in", "--in-place", "--save-mask", "kept", "-r", "--json")
+        assert done.code == 0, done.err
+        assert [row["mask"] for row in done.rows] == ["kept/a.png", "kept/below/b.png"]
+        assert (load(tmp_path / "in/below/b.tif")[stripe()] < 255).all()
+
+    @pytest.mark.parametrize(
+        ("arguments", "parts"),
+        [
+            (["--mask", "mask.png", "--threshold", "0.5"], ["--mask and --threshold"]),
+            (["--mask", "mask.png", "--infrared"], ["--mask and --infrared exclude"]),
+            (["--mask", "mask.png", "--infrared-file", "ir.png"], ["--mask and --infrared-file"]),
+            (["--threshold", "nan"], ["--threshold nan: give a number from 0 to 1"]),
+            (["--infrared", "--infrared-file", "ir.png"], ["exclude each other"]),
+            (["--invert-mask"], ["--invert-mask", "--mask"]),
+            (["--fit-mask"], ["--fit-mask", "--mask"]),
+            (["--save-mask", "x.jpg"], ["x.jpg: JPEG would blur the mask"]),
+            (["--save-mask", "x.gif"], ["x.gif", ".png"]),
+            (["--save-mask", "print.png", "--overwrite"], ["print.png", "over", "--save-mask"]),
+            (["--save-mask", "print.png", "--in-place"], ["print.png", "over", "--save-mask"]),
+            (["--save-mask", "x.png", "-o", "x.png"], ["x.png", "--save-mask"]),
+            (["--save-mask", "mask.png"], ["mask.png exists already"]),
+            (
+                ["--mask", "mask.png", "--save-mask", "mask.png", "--overwrite"],
+                ["mask.png", "over a file that is read", "--save-mask"],
+            ),
+            (["--save-mask", "-"], ["--save-mask -"]),
+        ],
+    )
+    def test_bad_calls(
+        self, run: Run, tmp_path: Path, arguments: list[str], parts: list[str]
+    ) -> None:
+        save_mask(tmp_path / "mask.png", stripe())
+        save(tmp_path / "ir.png", light(40, 56))
+        before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
+        done = run("restore", "print.png", *arguments)
+        assert (done.code, done.out) == (BAD_CALL, ""), done.err
+        message = one_line(done.err)
+        for part in parts:
+            assert part in message
+        assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
+
+    def test_as_a_person_runs_it_with_the_shipped_detector(self, tmp_path: Path) -> None:
+        original = Path(__file__).parent.parent / "assets/originals/astronaut.png"
+        pixels = load(original).copy()
+        scratch = stripe(*pixels.shape[:2])
+        pixels[masks.grow(scratch, 1)] = 245
+        save(tmp_path / "print.png", pixels)
+        done = inpaint("detect", "print.png", "--overlay", "--json", cwd=tmp_path)
+        assert (done.returncode, done.stderr) == (0, "")
+        found = masks.read(tmp_path / "print-mask.png")
+        assert found[scratch].mean() > 0.7
+        assert found.mean() < 0.2
+        done = inpaint("restore", "print.png", "--save-mask", "m.png", cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        np.testing.assert_array_equal(masks.read(tmp_path / "m.png"), found)
+        restored = load(tmp_path / "print-restored.png")
+        assert (restored[~found] == pixels[~found]).all()
+        assert (restored[found] != pixels[found]).any()
+
+
 class TestBadCalls:
     """Each is one line that names the file, says what is wrong and what to do."""
 
@@ -312,7 +772,6 @@ class TestBadCalls:
         [
             (["nix.png", "--mask", "mask.png"], BAD_CALL, ["nix.png", "no such file"]),
             (["print.png", "--mask", "nix.png"], BAD_CALL, ["nix.png", "no such mask"]),
-            (["print.png"], BAD_CALL, ["--mask"]),
             (["text.png", "--mask", "mask.png"], FAILED, ["text.png", "not an image"]),
             (["cut.jpg", "--mask", "mask.png"], FAILED, ["cut.jpg"]),
             (["print.png", "--mask", "text.png"], FAILED, ["text.png", "not an image"]),
@@ -527,7 +986,7 @@ def test_output_that_nobody_reads_ends_no_run(print_png: Path) -> None:
 
 def test_version_and_help() -> None:
     assert inpaint("--version").stdout.startswith("inpaint ")
-    for command in ("restore", "damage", "score", "models"):
+    for command in ("restore", "detect", "damage", "score", "models"):
         text = inpaint(command, "--help")
         assert text.returncode == 0
         assert "Usage" in text.stdout

@@ -10,11 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from skimage import measure
 from skimage.morphology import dilation
 
 from inpaintcli import mask, photo
 from inpaintcli.arrays import Mask
 from inpaintcli.errors import PhotoError
+from inpaintcli.mask import MaskTools
 from inpaintcli.photo import Photo
 
 SIDES = st.integers(1, 24)
@@ -189,3 +191,128 @@ def test_grow_takes_views() -> None:
 def test_a_mask_does_not_shrink() -> None:
     with pytest.raises(ValueError, match="-1"):
         mask.grow(np.ones((3, 3), bool), -1)
+
+
+@settings(max_examples=60, deadline=None)
+@given(before=masks(), gap=st.integers(0, 9))
+def test_closing_fills_what_no_line_can_reach_past_the_damage(before: Mask, gap: int) -> None:
+    kept = before.copy()
+    after = mask.close_gaps(before, gap)
+    assert after.dtype == np.bool_
+    np.testing.assert_array_equal(after, closed_slowly(before, gap))
+    assert (after >= before).all()
+    np.testing.assert_array_equal(before, kept)
+
+
+def closed_slowly(before: Mask, gap: int) -> Mask:
+    """Open in a direction is what some place of the line there covers without touching damage."""
+    height, width = before.shape
+    far = np.pad(before, 10)
+    after = before.copy()
+    for line in mask._lines(gap) if gap else []:
+        tall, wide = line.shape
+        free = np.zeros_like(far)
+        for top in range(len(far) - tall + 1):
+            for left in range(far.shape[1] - wide + 1):
+                place = np.s_[top : top + tall, left : left + wide]
+                if not (far[place] & (line > 0)).any():
+                    free[place] |= line > 0
+        after |= ~free[10 : 10 + height, 10 : 10 + width]
+    return after
+
+
+@pytest.mark.parametrize("angle", range(0, 180, 9))
+@pytest.mark.parametrize("gap", [3, 9])
+def test_an_interrupted_scratch_becomes_one_at_any_angle(angle: int, gap: int) -> None:
+    y, x = np.mgrid[-60:61, -60:61]
+    turn = np.deg2rad(angle)
+    along, across = x * np.cos(turn) + y * np.sin(turn), y * np.cos(turn) - x * np.sin(turn)
+    broken = (np.abs(across) <= 1.5) & (np.abs(along) > (gap - 1) / 2) & (np.abs(along) < 40)
+    assert mask.count_regions(broken) == 2
+    closed = mask.close_gaps(broken, gap)
+    assert mask.count_regions(closed) == 1
+    # The gap is filled and little else.
+    assert closed.sum() < broken.sum() + 6 * gap
+    wider = broken & (np.abs(along) > gap)
+    assert mask.count_regions(mask.close_gaps(wider, gap)) == 2
+
+
+def test_closing_fills_no_gap_to_the_edge() -> None:
+    before = np.zeros((20, 20), bool)
+    before[2:, 2] = True
+    np.testing.assert_array_equal(mask.close_gaps(before, 5), before)
+
+
+@settings(max_examples=60, deadline=None)
+@given(before=masks(), area=st.integers(0, 40))
+def test_small_regions_are_dropped_and_counted_with_their_corners(before: Mask, area: int) -> None:
+    labels, number = measure.label(before, connectivity=2, return_num=True)  # type: ignore[no-untyped-call]
+    expected = before.copy()
+    for region in range(1, number + 1):
+        if (labels == region).sum() < area:
+            expected[labels == region] = False
+    after = mask.drop_small(before, area)
+    assert after.dtype == np.bool_
+    np.testing.assert_array_equal(after, expected)
+    assert mask.count_regions(before) == number
+
+
+def test_tools_take_views() -> None:
+    before = np.zeros((9, 9), bool)
+    before[4, 4] = before[4, 0] = True
+    view = before[::2, ::2]
+    assert mask.count_regions(view) == 2
+    assert not mask.drop_small(view, 2).any()
+    assert mask.close_gaps(view, 1)[2].tolist() == [True, True, True, False, False]
+
+
+@settings(max_examples=60, deadline=None)
+@given(before=masks(), close=st.integers(0, 4), least=st.integers(0, 9), grow=st.integers(0, 4),
+       seed=st.integers(0, 99))  # fmt: skip
+def test_tools_close_then_drop_then_grow_then_exclude(
+    before: Mask, close: int, least: int, grow: int, seed: int
+) -> None:
+    exclude = np.random.default_rng(seed).random(before.shape) < 0.2
+    tools = MaskTools(close, least, grow)
+    expected = mask.grow(mask.drop_small(mask.close_gaps(before, close), least), grow)
+    np.testing.assert_array_equal(tools.apply(before), expected)
+    np.testing.assert_array_equal(tools.apply(before, exclude), expected & ~exclude)
+    np.testing.assert_array_equal(MaskTools().apply(before), before)
+
+
+def test_dots_of_one_scratch_are_no_specks_and_specks_do_not_grow() -> None:
+    dotted = np.zeros((40, 60), bool)
+    dotted[10, ::3] = True
+    dotted[30, 30] = True
+    after = MaskTools(close_gaps=2, min_area=20, grow=2).apply(dotted)
+    assert after[8:13, :58].all()
+    assert not after[13:].any()
+
+
+@pytest.mark.parametrize("name", ["close_gaps", "min_area", "grow"])
+def test_tools_take_no_negative_number(name: str) -> None:
+    with pytest.raises(ValueError, match="negative"):
+        MaskTools(**{name: -1})
+    if name == "close_gaps":
+        with pytest.raises(ValueError, match="-1"):
+            mask.close_gaps(np.ones((3, 3), bool), -1)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+def test_overlay_shows_the_damage_and_leaves_the_rest(dtype: Any, channels: int) -> None:
+    full = int(np.iinfo(dtype).max)
+    pixels = np.full((30, 40, channels), full // 2, dtype)
+    damaged = np.zeros((30, 40), bool)
+    damaged[12:18, 10:30] = True
+    shown = mask.overlay(pixels, damaged)
+    assert shown.shape == (30, 40, 3)
+    assert shown.dtype == np.uint8
+    assert shown[2, 2].tolist() == [127] * 3
+    assert shown[14, 20].tolist() == [127 // 2 + 127, 127 // 2, 127 // 2]
+    assert shown[11, 20].tolist() == [255, 0, 0]
+    assert shown[10, 20].tolist() == [127] * 3
+    # In a large photo the outline of a thin scratch is wide enough to be seen.
+    thin = np.zeros((1, 4000), bool)
+    thin[0, 2000] = True
+    assert (mask.overlay(np.zeros((1, 4000, 3), np.uint8), thin)[0, :, 0] == 255).sum() == 8

@@ -104,6 +104,25 @@ def test_beyond_the_photo_lies_its_mirror_image(height: int, width: int, top: in
     np.testing.assert_allclose(images[0], expected, atol=1e-6)
 
 
+@given(
+    height=st.integers(1, 60), width=st.integers(1, 60), grid=grids(),
+    channels=st.sampled_from([1, 2, 4]), seed=st.integers(0, 99),
+)  # fmt: skip
+@settings(max_examples=40)
+def test_what_is_cut_everywhere_and_blended_is_whole_again_in_any_number_of_channels(
+    height: int, width: int, grid: Grid, channels: int, seed: int
+) -> None:
+    photo = np.random.default_rng(seed).integers(0, 256, (height, width, channels), np.uint8)
+    result = np.full(photo.shape, np.nan, np.float32)
+    blend = tiling.Blend(width, grid, channels)
+    for row in tiling.plan(np.broadcast_to(True, (height, width)), grid):
+        blend.start(row)
+        blend.add(row.lefts, tiling.cut(photo, row.top, row.lefts, grid))
+        top, strip = blend.finish(row)
+        result[top : top + len(strip)] = strip
+    np.testing.assert_array_equal(np.rint(result * 255), photo)
+
+
 def test_gather_hides_damaged_pixels() -> None:
     photo = np.full((8, 8, 3), 255, np.uint8)
     mask = np.zeros((8, 8), bool)

@@ -13,6 +13,7 @@ from typer.exceptions import Abort, Exit, TyperException
 
 from inpaintcli import __version__
 from inpaintcli.cli.damage import damage
+from inpaintcli.cli.detect import detect
 from inpaintcli.cli.models import models
 from inpaintcli.cli.restore import restore
 from inpaintcli.cli.score import score
@@ -26,7 +27,7 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (restore, damage, score, models):
+for command in (restore, detect, damage, score, models):
     app.command()(command)
 
 

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from inpaintcli import photo, sources
+from inpaintcli.detect import GROWTH, LEAST_AREA, check_threshold, load_detector
+from inpaintcli.errors import UsageError
+from inpaintcli.mask import MaskTools
+from inpaintcli.pairing import Beside, names_file
 
 
 def path(text: str) -> Path:
@@ -34,6 +41,114 @@ FitMask = Annotated[
     bool, typer.Option("--fit-mask", help="Scale a mask of another size to the photo.")
 ]
 GrowMask = Annotated[
+    int | None,
+    typer.Option(
+        "--grow-mask", min=0, max=1000, metavar="N",
+        help=f"Widen the mask by N pixels: {GROWTH} where it is found, 0 where it is given.",
+        show_default=False,
+    ),
+]  # fmt: skip
+MinArea = Annotated[
+    int | None,
+    typer.Option(
+        "--min-area", min=0, metavar="N",
+        help=f"Drop regions under N pixels: {LEAST_AREA} where the mask is found, 0 where given.",
+        show_default=False,
+    ),
+]  # fmt: skip
+CloseGaps = Annotated[
     int,
-    typer.Option("--grow-mask", min=0, max=1000, metavar="N", help="Widen the mask by N pixels."),
+    typer.Option(
+        "--close-gaps", min=0, max=100, metavar="N",
+        help="Fill gaps in the mask of up to N pixels, such as those of a dotted scratch.",
+    ),
+]  # fmt: skip
+Exclude = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE|DIR", parser=path,
+        help="What must never be touched (white): one picture for all photos, or a folder.",
+    ),
+]  # fmt: skip
+Threshold = Annotated[
+    float | None,
+    typer.Option(
+        metavar="T", help="How sure a find must be, 0 to 1: lower finds more.", show_default=False
+    ),
 ]
+Infrared = Annotated[
+    bool,
+    typer.Option("--infrared", help="Find damage in the infrared that the photo's TIFF has."),
+]
+InfraredFile = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE|DIR", parser=path,
+        help="Find damage in an infrared picture of the photo; of a folder, that of its name.",
+    ),
+]  # fmt: skip
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
+Threads = Annotated[
+    int | None, typer.Option(min=1, metavar="N", help="CPU threads; all cores by default.")
+]
+
+
+def check_found(threshold: float | None, infrared: bool, beside: Beside) -> None:
+    """Raise UsageError where the options that say how damage is found do not go together."""
+    check_threshold(threshold)
+    if infrared and beside.infrared:
+        raise UsageError("--infrared and --infrared-file exclude each other: give one of them")
+    if beside.mask:
+        for option, given in (
+            ("--infrared", infrared),
+            ("--infrared-file", beside.infrared),
+            ("--threshold", threshold is not None),
+        ):
+            if given:
+                raise UsageError(
+                    f"--mask and {option} exclude each other: damage is looked for without a mask"
+                )
+
+
+def check_given(invert_mask: bool, fit_mask: bool, beside: Beside) -> None:
+    """Raise UsageError where an option is about a mask that is not given."""
+    if invert_mask and not beside.mask:
+        raise UsageError("--invert-mask: there is no mask to invert: give it with --mask")
+    if fit_mask and not (beside.mask or beside.exclude):
+        raise UsageError("--fit-mask: there is no mask to scale: give it with --mask or --exclude")
+
+
+def names_mask(out: Path, photos: Sequence[Path], option: str) -> bool:
+    """True if `out` names the file of a single mask, False if it names a folder.
+
+    Raises UsageError where it can be neither, or names a format that loses.
+    """
+    is_file = names_file(out, photos, option)
+    if is_file and photo.format_of(out) == "JPEG":
+        raise UsageError(f"{out}: JPEG would blur the mask: name a .png or .tif")
+    return is_file
+
+
+def finding(
+    threshold: float | None,
+    infrared: bool,
+    beside: Beside,
+    device: str,
+    threads: int | None,
+) -> sources.Source:
+    """What finds damage; raises ModelError where the detector cannot be used."""
+    if infrared or beside.infrared:
+        return sources.Infrared() if threshold is None else sources.Infrared(1 - threshold)
+    return sources.Detected(load_detector(device=device, threads=threads), threshold)
+
+
+def tools(
+    grow_mask: int | None, min_area: int | None, close_gaps: int, *, given: bool
+) -> MaskTools:
+    """What is done to masks; the defaults are others for masks that are given."""
+    grow, least = (0, 0) if given else (GROWTH, LEAST_AREA)
+    return MaskTools(
+        close_gaps,
+        least if min_area is None else min_area,
+        grow if grow_mask is None else grow_mask,
+    )

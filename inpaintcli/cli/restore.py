@@ -10,14 +10,16 @@ from rich.table import Table
 from rich.text import Text
 
 from inpaintcli import batch, metrics, report
+from inpaintcli.batch import Job, Outcome, Written
 from inpaintcli.cli import options
-from inpaintcli.cli.progress import Bars
-from inpaintcli.errors import ExitCode, UsageError
+from inpaintcli.cli.running import carry_out, taken
+from inpaintcli.errors import UsageError
 from inpaintcli.filling import Progress
 from inpaintcli.grain import parse_strength
 from inpaintcli.inpainters.registry import DEFAULT, load_model
-from inpaintcli.pairing import find, names_file
+from inpaintcli.pairing import Beside, Found, mask_path, names_file, restored_path
 from inpaintcli.restore import tiles_of
+from inpaintcli.sources import Drawn, Masking
 
 
 def restore(
@@ -25,7 +27,8 @@ def restore(
     mask: Annotated[
         Path | None,
         typer.Option(
-            help="What is damaged (white): one picture for all photos, or a folder.",
+            help="What is damaged (white): one picture for all photos, or a folder. "
+            "Without it the damage is looked for.",
             metavar="FILE|DIR",
             parser=options.path,
         ),
@@ -51,7 +54,7 @@ def restore(
     model: Annotated[
         str, typer.Option(metavar="NAME|FILE.onnx", help="Method: see `inpaint models`.")
     ] = DEFAULT,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    device: options.Device = "auto",
     tile: Annotated[
         int | None, typer.Option(min=8, metavar="N", help="Side of the tiles in pixels.")
     ] = None,
@@ -61,9 +64,7 @@ def restore(
     batch_size: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="Tiles per call of the model.")
     ] = None,
-    threads: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="CPU threads; all cores by default.")
-    ] = None,
+    threads: options.Threads = None,
     grain: Annotated[
         str,
         typer.Option(
@@ -72,9 +73,23 @@ def restore(
         ),
     ] = "auto",
     seed: Annotated[int, typer.Option(min=0, metavar="N", help="Fixes grain and texture.")] = 0,
+    threshold: options.Threshold = None,
+    infrared: options.Infrared = False,
+    infrared_file: options.InfraredFile = None,
     invert_mask: options.InvertMask = False,
-    grow_mask: options.GrowMask = 0,
     fit_mask: options.FitMask = False,
+    close_gaps: options.CloseGaps = 0,
+    min_area: options.MinArea = None,
+    grow_mask: options.GrowMask = None,
+    exclude: options.Exclude = None,
+    save_mask: Annotated[
+        Path | None,
+        typer.Option(
+            help="Keep the mask as it was used: a file (for one photo) or a folder.",
+            metavar="FILE|DIR",
+            parser=options.path,
+        ),
+    ] = None,
     in_place: Annotated[
         bool, typer.Option("--in-place", help="Replace the photos themselves.")
     ] = False,
@@ -86,104 +101,82 @@ def restore(
     quiet: options.Quiet = False,
     json: options.Json = False,
 ) -> int:
-    """Fill what the mask marks as damaged; every other pixel stays as it is.
+    """Fill what is damaged; every other pixel stays as it is.
 
-    Without `-o` the result lies beside the photo as NAME-restored.SUFFIX. Masks and references in
-    a folder are paired with photos by relative name without suffix. A mask is white where the
-    photo is damaged; in a mask with transparency, whatever is painted is damaged. Of the folders
-    below a DIR only photos that have a mask of their own are taken, all of them with --recursive.
+    Without `--mask` scratches, cracks, dust and stains are looked for; `inpaint detect` shows what
+    is found. A mask is white where the photo is damaged; in a mask with transparency, whatever is
+    painted is damaged. Without `-o` the result lies beside the photo as NAME-restored.SUFFIX.
+    Masks, references and the like in a folder are paired with photos by relative name without
+    suffix. Of the folders below a DIR only photos that have a mask of their own are taken, all of
+    them with --recursive.
 
-    Example: `inpaint restore print.jpg --mask print-mask.png`
+    Examples: `inpaint restore print.jpg`, `inpaint restore print.jpg --mask print-mask.png`
     """
-    if mask is None:
-        raise UsageError("--mask is missing: give a picture that is white where damage is")
+    beside = Beside(mask, infrared_file, exclude, reference)
+    options.check_found(threshold, infrared, beside)
+    options.check_given(invert_mask, fit_mask, beside)
     if in_place and out:
         raise UsageError("--in-place and -o exclude each other: give one of them")
     parse_strength(grain)
-    apart = [path for path in (mask, reference, out) if path]
-    found = find(photos, apart=apart)
-    if mask.resolve() in {one.path.resolve() for one in found}:
-        raise UsageError(
-            f"{mask}: is the photo itself: give a picture that is white where damage is"
+    found, left_out = taken(photos, beside, [out, save_mask], recursive=recursive)
+    out_is_file = bool(out and names_file(out, photos))
+    save_is_file = bool(save_mask and options.names_mask(save_mask, photos, "--save-mask"))
+
+    def place(one: Found) -> Written:
+        return Written(
+            one.path if in_place else restored_path(one, out, out_is_file),
+            mask_path(one, save_mask, save_is_file) if save_mask else None,
         )
-    left_out = set() if recursive else batch.left_below(found, mask)
-    if len(left_out) == len(found):
-        raise UsageError(f"{photos[0]}: has photos in folders below only: --recursive takes them")
+
     inpainter = load_model(model, device=device, threads=threads)
     tiles_of(inpainter.card, tile, overlap, batch_size)
-    plan = batch.plan(
-        [one for one in found if one not in left_out],
-        mask,
-        out=out,
-        out_is_file=bool(out and names_file(out, photos)),
-        reference=reference,
-        in_place=in_place,
-        overwrite=overwrite,
+    masking = Masking(
+        Drawn(invert_mask, fit_mask)
+        if mask
+        else options.finding(threshold, infrared, beside, device, threads),
+        options.tools(grow_mask, min_area, close_gaps, given=mask is not None),
+        fit_mask,
     )
-    outcomes: list[batch.Outcome] = []
-    with Bars(len(plan.jobs), quiet=quiet) as bars:
-        if left_out and not quiet:
-            bars.say(f"{len(left_out)} photos in folders below left out: --recursive takes them")
+    how = batch.RestoreOptions(tile, overlap, batch_size, grain, seed)
+    plan = batch.plan(found, beside, place, in_place=in_place, overwrite=overwrite)
 
-        def on_start(job: batch.Job) -> Progress:
-            bars.photo(job.photo)
-            return bars.tiles
+    def work(job: Job, progress: Progress | None) -> Outcome:
+        return batch.restore_file(job, masking, inpainter, how, progress)
 
-        def tell(outcome: batch.Outcome) -> None:
-            outcomes.append(outcome)
-            if outcome.error:
-                bars.say(f"inpaint: {outcome.error}")
-            elif outcome.note and not quiet:
-                bars.say(f"{outcome.photo}: {outcome.note}")
-            if json:
-                report.print_json(outcome.to_dict())
-
-        for failure in plan.failures:
-            tell(failure)
-        try:
-            if dry_run:
-                for job in plan.jobs:
-                    tell(batch.planned(job))
-                plan.jobs.clear()
-            for outcome in batch.run(
-                plan.jobs,
-                inpainter,
-                batch.MaskOptions(invert_mask, fit_mask, grow_mask),
-                batch.RestoreOptions(tile, overlap, batch_size, grain, seed),
-                on_start,
-            ):
-                bars.photo_done()
-                tell(outcome)
-        except KeyboardInterrupt:
-            done = sum(outcome.status != "failed" for outcome in outcomes)
-            left = len(plan.jobs) + len(plan.failures) - len(outcomes)
-            bars.say(f"inpaint: interrupted: {done} done, {left} not begun or not finished")
-            return ExitCode.INTERRUPTED
-        finally:
-            # What was done is told, whatever ended the run.
-            if outcomes and not json and not quiet:
-                report.print_table(_table(outcomes))
-    failed = any(outcome.status == "failed" for outcome in outcomes)
-    return ExitCode.PHOTO_FAILED if failed else ExitCode.DONE
+    return carry_out(
+        plan,
+        lambda on_start: (
+            [batch.planned(job, masking) for job in plan.jobs]
+            if dry_run
+            else batch.run(plan.jobs, work, on_start)
+        ),
+        _table,
+        left_out=left_out,
+        quiet=quiet,
+        json=json,
+    )
 
 
-def _table(outcomes: list[batch.Outcome]) -> Table:
+def _table(outcomes: list[Outcome]) -> Table:
     scored = [outcome.scores for outcome in outcomes if outcome.scores]
     headings = [heading for heading, *_ in report.SCORE_COLUMNS] if scored else []
     # A narrow terminal has room for the scores or for the result's path.
     texts = ["photo"] if scored and report.narrow() else ["photo", "result"]
+    planned = any(outcome.status == "planned" for outcome in outcomes)
+    if planned:
+        texts.append("mask")
     table = report.plain_table(texts, ["damaged", "seconds", *headings])
     for outcome in outcomes:
         result = str(outcome.output) if outcome.output else ""
         if outcome.status != "restored":
             result = f"{outcome.status} {result}".strip()
+        # A mask that is yet to be found has no path unless it is kept.
+        mask = outcome.mask if outcome.mask_source == "file" else outcome.mask_source
+        cells = (report.label(outcome.photo), report.shown(result), report.shown(mask or "-"))
         table.add_row(
-            *(
-                Text(text)
-                for text in (report.label(outcome.photo), report.shown(result))[: len(texts)]
-            ),
+            *map(Text, cells[: len(texts)]),
             report.percent(outcome.damaged),
-            "-" if outcome.seconds is None else f"{outcome.seconds:.1f}",
+            report.seconds(outcome.seconds),
             *(report.score_cells(outcome.scores) if scored else []),
         )
     if len(scored) > 1:

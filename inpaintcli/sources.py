@@ -1,0 +1,215 @@
+"""Where the mask of a photo comes from: a file, the detector, or infrared light. And what then is
+done to it, whatever the source."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar, Literal, Protocol
+
+import numpy as np
+
+from inpaintcli import infrared, photo
+from inpaintcli import mask as masks
+from inpaintcli.arrays import Mask, Pixels, size
+from inpaintcli.detect import Detector, probability, to_mask
+from inpaintcli.errors import PhotoError
+from inpaintcli.filling import Progress
+from inpaintcli.mask import MaskTools
+from inpaintcli.pairing import Beside
+from inpaintcli.photo import Photo
+
+SourceName = Literal["file", "detected", "infrared"]
+
+
+@dataclass(frozen=True, eq=False)
+class Damage:
+    """What is damaged of a photo.
+
+    mask: bool (h, w). empty: where nothing is damaged why so, as a sentence without its end. notes:
+    what there is to say, one line each.
+    """
+
+    mask: Mask
+    empty: str = ""
+    notes: tuple[str, ...] = ()
+
+
+#: Finds the damage of a photo that is open; raises PhotoError, or ModelError of a detector.
+Finder = Callable[[Progress | None], Damage]
+
+
+class Source(Protocol):
+    """Where the masks of a run come from."""
+
+    @property
+    def name(self) -> SourceName:
+        """Its name in reports."""
+        ...
+
+    def open(self, path: Path, beside: Beside) -> tuple[Photo, Finder]:
+        """The photo at `path`, and what finds its damage; so the photo can be checked before the
+        longer work. Raises PhotoError where the photo, or what is needed beside it, cannot be read.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A mask in a file; see `inpaintcli.mask` for `invert`, and for `fit`, which scales it."""
+
+    invert: bool = False
+    fit: bool = False
+    name: ClassVar[SourceName] = "file"
+
+    def open(self, path: Path, beside: Beside) -> tuple[Photo, Finder]:
+        """See `Source`; needs `beside.mask`."""
+        source, file = photo.read(path), beside.mask
+        assert file
+
+        def find(progress: Progress | None) -> Damage:
+            shape = (source.height, source.width)
+            drawn = masks.read(file, invert=self.invert)
+            mask = masks.adapt(drawn, file, shape, scale=self.fit)
+            if mask.all():
+                raise PhotoError(
+                    f"{file}: the mask is all white, so nothing of {path} is left to restore "
+                    f"from: white marks damage (--invert-mask swaps)"
+                )
+            notes = []
+            if not masks.same_proportions(drawn.shape, shape):
+                notes.append(f"the mask was stretched from {size(drawn.shape)} to {size(shape)}")
+            if mask.mean() > 0.5:
+                notes.append(f"the mask covers {mask.mean():.0%} of the photo: --invert-mask swaps")
+            return Damage(mask, "the mask is empty (nothing is above half)", tuple(notes))
+
+        return source, find
+
+
+@dataclass(frozen=True)
+class Detected:
+    """What the detector finds in the photo, at a threshold or at that of its card."""
+
+    detector: Detector
+    threshold: float | None = None
+    name: ClassVar[SourceName] = "detected"
+
+    def open(self, path: Path, beside: Beside) -> tuple[Photo, Finder]:
+        """See `Source`; needs nothing beside the photo."""
+        source = photo.read(path)
+
+        def find(progress: Progress | None) -> Damage:
+            threshold = self.detector.card.threshold if self.threshold is None else self.threshold
+            mask = to_mask(probability(source.pixels, self.detector, progress), threshold)
+            return _found(mask, path)
+
+        return source, find
+
+
+@dataclass(frozen=True)
+class Infrared:
+    """What infrared light does not get through: that of the photo's own file, or of one beside it.
+
+    sensitivity: 0 to 1, see `inpaintcli.infrared`.
+    """
+
+    sensitivity: float = 0.5
+    name: ClassVar[SourceName] = "infrared"
+
+    def open(self, path: Path, beside: Beside) -> tuple[Photo, Finder]:
+        """See `Source`; without `beside.infrared` the photo's file must have it."""
+        if beside.infrared:
+            source = photo.read(path)
+            light = _one_channel(photo.read(beside.infrared))
+            if light.shape != source.pixels.shape[:2]:
+                raise PhotoError(
+                    f"{beside.infrared}: the infrared picture is {size(light.shape)}, the photo "
+                    f"{path} is {size(source.pixels.shape)}: give one of the same size"
+                )
+        else:
+            source, light = photo.read_with_infrared(path)
+
+        def find(progress: Progress | None) -> Damage:
+            found = infrared.find_damage(light, source.pixels, self.sensitivity)
+            damage = _found(found.mask, path)
+            if not found.silver:
+                return damage
+            note = "silver film, it seems, which stops infrared as damage does: look at the mask"
+            return Damage(damage.mask, damage.empty, (*damage.notes, note))
+
+        return source, find
+
+
+def _found(mask: Mask, path: Path) -> Damage:
+    """What is said of any mask that nobody drew."""
+    share = float(mask.mean())
+    if share == 1:
+        raise PhotoError(f"{path}: all of it is taken for damage: raise --threshold")
+    notes = (f"{share:.0%} of it is taken for damage: look at it, or raise --threshold",)
+    return Damage(mask, "no damage found", notes if share > 0.5 else ())
+
+
+def _one_channel(picture: Photo) -> Pixels:
+    """(h, w): the mean of a picture's colours."""
+    colour = picture.colour
+    if colour.shape[2] == 1:
+        return colour[..., 0]
+    mean: Pixels = np.rint(colour.mean(2, dtype=np.float32)).astype(colour.dtype)
+    return mean
+
+
+@dataclass(frozen=True)
+class Masking:
+    """How the masks of a run come about: where from, and what is done to each.
+
+    fit: scale masks to exclude that are of another size.
+    """
+
+    source: Source
+    tools: MaskTools
+    fit: bool = False
+
+    def open(self, path: Path, beside: Beside) -> tuple[Photo, Finder]:
+        """As `Source.open`: the photo, and what finds its damage, as it is to be restored."""
+        source, find_raw = self.source.open(path, beside)
+
+        def find(progress: Progress | None) -> Damage:
+            shape = (source.height, source.width)
+            # What can fail in a moment does so before the work.
+            exclude = self._excluded(path, beside.exclude, shape) if beside.exclude else None
+            raw = find_raw(progress)
+            mask = self.tools.apply(raw.mask, exclude)
+            if mask.all():
+                grown = " and ".join(
+                    f"--{option} {value}"
+                    for option, value in (
+                        ("close-gaps", self.tools.close_gaps), ("grow-mask", self.tools.grow),
+                    )
+                    if value
+                )  # fmt: skip
+                raise PhotoError(
+                    f"{beside.mask or path}: {grown} makes the mask all white: lower it"
+                )
+            if mask.any() or not raw.mask.any():
+                return Damage(mask, raw.empty, raw.notes)
+            if beside.exclude and self.tools.apply(raw.mask).any():
+                raise PhotoError(
+                    f"{beside.exclude}: leaves nothing of the damage of {path}: white marks what "
+                    f"must not be touched"
+                )
+            empty = raw.empty
+            if self.source.name == "file":
+                empty = f"nothing in the mask is as large as --min-area {self.tools.min_area}"
+            return Damage(mask, empty, raw.notes)
+
+        return source, find
+
+    def _excluded(self, path: Path, file: Path, shape: tuple[int, int]) -> Mask:
+        exclude = masks.read_for(file, shape, scale=self.fit)
+        if exclude.all():
+            raise PhotoError(
+                f"{file}: is all white, so nothing of {path} may be restored: white marks what "
+                f"must not be touched"
+            )
+        return exclude
