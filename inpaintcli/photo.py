@@ -18,7 +18,7 @@ import warnings
 import zlib
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -32,7 +32,7 @@ from inpaintcli.files import write_whole
 from inpaintcli.silence import silence
 
 if TYPE_CHECKING:
-    from tifffile import TiffPage
+    from tifffile import TiffFile, TiffPage
 
 #: More pixels than this are refused before they are decoded.
 MAX_PIXELS = 1_000_000_000
@@ -77,6 +77,10 @@ class Metadata:
     jpeg_tables: Mapping[int, list[int]] | None = None
     #: A JPEG's chroma subsampling, as Pillow counts: 0 is 4:4:4, 1 is 4:2:2, 2 is 4:2:0.
     jpeg_subsampling: int = 0
+    #: A film scanner's infrared, upright, (height, width), uint8 or uint16; TIFF alone keeps it.
+    infrared: Pixels | None = field(default=None, compare=False, repr=False)
+    #: Whether it is a page of its own, and not a sample of each pixel.
+    infrared_page: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,7 +95,7 @@ class Photo:
         metadata: What else the file said.
 
     Raises:
-        ValueError: `pixels` has another shape or type.
+        ValueError: `pixels` has another shape or type, or the metadata's infrared another size.
     """
 
     pixels: Pixels
@@ -104,6 +108,9 @@ class Photo:
             raise ValueError(f"pixels must be (height, width, 1 to 4), not {shape}")
         if dtype not in (np.uint8, np.uint16):
             raise ValueError(f"pixels must be uint8 or uint16, not {dtype}")
+        infrared = self.metadata.infrared
+        if infrared is not None and infrared.shape != shape[:2]:
+            raise ValueError(f"infrared must be {shape[:2]} like pixels, not {infrared.shape}")
 
     @property
     def height(self) -> int:
@@ -142,13 +149,38 @@ def read(path: Path) -> Photo:
     Raises:
         PhotoError: There is no such file, or it cannot be opened, or see `decode`.
     """
+    return decode(_bytes(path), str(path))
+
+
+def read_with_infrared(path: Path) -> tuple[Photo, Pixels]:
+    """Read a film scanner's TIFF: the photo, grey or RGB, and its infrared channel.
+
+    Infrared is the one extra sample of each pixel, be it called alpha or not, as VueScan writes
+    it; or the one other page (or sub-image) of the same size, grey, as SilverFast does. Of a
+    photo with both, it is the sample. Thumbnails are passed over.
+
+    Returns the photo as `read` would without the infrared, and the infrared, upright as the photo
+    is, (height, width), uint8 or uint16, read-only. The photo's metadata hold it too, so that
+    `write` puts it into a TIFF in the way in which it came; other formats have no room for it.
+    `read` refuses a TIFF of two pages, so read again with this what was written.
+
+    Raises:
+        PhotoError: The file cannot be read, is no TIFF, has no infrared or in another size.
+    """
+    photo = _decoded(_bytes(path), str(path), _decode_infrared)
+    infrared = photo.metadata.infrared
+    assert infrared is not None
+    infrared.flags.writeable = False
+    return photo, infrared
+
+
+def _bytes(path: Path) -> bytes:
     try:
         if path.exists() and not path.is_file() and not path.is_dir():
             raise PhotoError(f"{path}: not a regular file: give a photo that is one")
-        data = path.read_bytes()
+        return path.read_bytes()
     except OSError as error:
         raise PhotoError(f"{path}: {_reason(error, 'no such file')}") from error
-    return decode(data, str(path))
 
 
 def write(photo: Photo, path: Path) -> None:
@@ -197,8 +229,13 @@ def decode(data: bytes, name: str) -> Photo:
             pages or frames, CMYK, Lab, floating point, more than `MAX_PIXELS`. One line that begins
             with `name`.
     """
+    return _decoded(data, name, _decode_tiff if data[:4] in _TIFF_MAGIC else _decode)
+
+
+def _decoded(data: bytes, name: str, decoder: Callable[[bytes], Photo]) -> Photo:
+    """What `decoder` makes of the bytes, with every error in one line that begins with `name`."""
     try:
-        photo = _decode_tiff(data) if data[:4] in _TIFF_MAGIC else _decode(data)
+        photo = decoder(data)
     except PhotoError as error:
         raise PhotoError(f"{name}: {error}") from error
     except Exception as error:  # A broken file makes codecs raise anything, SyntaxError included.
@@ -212,7 +249,8 @@ def encode(photo: Photo, suffix: str, name: str) -> bytes:
 
     All but JPEG are lossless: WebP always, even when a lossy one was read. JPEG keeps the
     quantization tables and the chroma subsampling of the JPEG that was read; without one it is of
-    quality 95 and 4:4:4. TIFF is deflated. WebP has no grey and no DPI: grey comes back as RGB.
+    quality 95 and 4:4:4. TIFF is deflated, and it alone keeps infrared. WebP has no grey and no
+    DPI: grey comes back as RGB.
 
     Args:
         photo: What to encode.
@@ -503,56 +541,127 @@ def _decode_tiff(data: bytes) -> Photo:
     import tifffile
 
     with tifffile.TiffFile(io.BytesIO(data)) as file:
-        pages = [page for page in file.pages if isinstance(page, tifffile.TiffPage)]
-        # Scanners add thumbnails as pages of their own, before the photo or after it.
-        pages = [page for page in pages if not page.is_reduced] or pages
+        pages = _full_pages(file)
         if len(pages) != 1:
             raise PhotoError("several pages are not supported: save one of them first")
-        page = pages[0]
+        return _tiff_photo(pages[0], data)
+
+
+def _full_pages(file: TiffFile) -> list[TiffPage]:
+    import tifffile
+
+    pages = [page for page in file.pages if isinstance(page, tifffile.TiffPage)]
+    # Scanners add thumbnails as pages of their own, before the photo or after it.
+    return [page for page in pages if not page.is_reduced] or pages
+
+
+def _decode_infrared(data: bytes) -> Photo:
+    """A photo whose metadata hold its infrared."""
+    import tifffile
+
+    if data[:4] not in _TIFF_MAGIC:
+        raise PhotoError("not a TIFF, which alone has an infrared channel: try --infrared-file")
+    with tifffile.TiffFile(io.BytesIO(data)) as file:
+        page, *others = _full_pages(file)
         _check_size(page.imagewidth, page.imagelength)
         _check_tiff(page, len(data))
-        if len(file.pages) > 1:
-            data = _with_first_page(page, data)
-        xmp = page.tags.valueof(700)
-        xmp = xmp if isinstance(xmp, bytes) else b""
-        if page.bitspersample == 16:
-            orientation = page.tags.valueof(274)
-            if orientation is None and (found := _XMP_ORIENTATION.search(xmp)):
-                orientation = int(found[2])
-            pixels = _upright(_deep_tiff(page, data), orientation)
-        else:
-            # Pillow turns TIFFs upright by itself.
-            with silence(2):
-                pixels = _shallow(Image.open(io.BytesIO(data), formats=("TIFF",)))
-        metadata = Metadata(
-            icc_profile=bytes(page.tags.valueof(34675, default=b"")),
-            xmp=_XMP_ORIENTATION.sub(rb"\g<1>1", xmp),
-            dpi=_tiff_dpi(page),
+        orientation = _tiff_orientation(page)
+        extra = page.samplesperpixel - _colours(page)
+        if extra > 1:
+            raise PhotoError(f"{extra} extra channels, not infrared alone: try --infrared-file")
+        if extra:
+            samples = _upright(_samples(page, data), orientation)
+            metadata = replace(_tiff_metadata(page, data), infrared=samples[..., -1].copy())
+            return Photo(np.ascontiguousarray(samples[..., :-1]), "TIFF", metadata)
+        others += [sub for sub in page.pages or () if isinstance(sub, tifffile.TiffPage)]
+        infrared = _infrared_page(page, [other for other in others if not other.is_reduced])
+        _check_tiff(infrared, len(data))
+        # It lies in the file as the photo does, so it is turned alike, whatever its own tag says.
+        turned = _upright(_samples(infrared, data), orientation)[..., 0]
+        photo = _tiff_photo(page, data)
+        metadata = replace(photo.metadata, infrared=turned.copy(), infrared_page=True)
+        return replace(photo, metadata=metadata)
+
+
+def _infrared_page(page: TiffPage, others: list[TiffPage]) -> TiffPage:
+    """The one of the other pages that is the infrared of this one."""
+    if not others:
+        found = "grey" if _colours(page) == 1 else "RGB"
+        raise PhotoError(f"no infrared channel, {found} alone: try --infrared-file")
+    alike = [other for other in others if other.shape[:2] == page.shape[:2]]
+    if not alike:
+        sizes = (f"{p.imagewidth}x{p.imagelength}" for p in (others[0], page))
+        raise PhotoError(
+            "the other page is {}, the photo {}: infrared must be of the same size".format(*sizes)
         )
+    if len(alike) > 1:
+        raise PhotoError(
+            f"{1 + len(alike)} pages, not a photo and its infrared: try --infrared-file"
+        )
+    if alike[0].samplesperpixel > 1 or int(alike[0].photometric) not in (0, 1):
+        raise PhotoError("the other page is in colour, so no infrared: try --infrared-file")
+    return alike[0]
+
+
+def _tiff_photo(page: TiffPage, data: bytes) -> Photo:
+    """The photo in this page of a TIFF."""
+    _check_size(page.imagewidth, page.imagelength)
+    _check_tiff(page, len(data))
+    data = _with_first_page(page, data)
+    if page.bitspersample == 16:
+        pixels = _upright(_deep_tiff(page, data), _tiff_orientation(page))
+    else:
+        # Pillow turns TIFFs upright by itself.
+        with silence(2):
+            pixels = _shallow(Image.open(io.BytesIO(data), formats=("TIFF",)))
+    return Photo(pixels, "TIFF", _tiff_metadata(page, data))
+
+
+def _tiff_xmp(page: TiffPage) -> bytes:
+    xmp = page.tags.valueof(700)
+    return xmp if isinstance(xmp, bytes) else b""
+
+
+def _tiff_orientation(page: TiffPage) -> object:
+    orientation = page.tags.valueof(274)
+    if orientation is None and (found := _XMP_ORIENTATION.search(_tiff_xmp(page))):
+        return int(found[2])
+    return orientation
+
+
+def _tiff_metadata(page: TiffPage, data: bytes) -> Metadata:
+    """What this page of a TIFF says of its pixels."""
+    metadata = Metadata(
+        icc_profile=bytes(page.tags.valueof(34675, default=b"")),
+        xmp=_XMP_ORIENTATION.sub(rb"\g<1>1", _tiff_xmp(page)),
+        dpi=_tiff_dpi(page),
+    )
     exif = Image.Exif()
     with suppress(Exception):  # As in _kept_exif; Pillow does not parse that of a BigTIFF.
-        exif.load(data)
+        exif.load(_with_first_page(page, data))
         metadata = replace(metadata, exif=_kept_exif(exif))
-    return Photo(pixels, "TIFF", metadata)
+    return metadata
 
 
 def _with_first_page(page: TiffPage, data: bytes) -> bytes:
     """The file with this page before all others, for decoders that read the first."""
+    if page.offset == page.parent.pages.first.offset:
+        return data
     # 4 bytes of magic and 4 of the page's offset; in a BigTIFF 8 and 8.
     size = page.parent.tiff.offsetsize
     order: Literal["little", "big"] = "little" if page.parent.byteorder == "<" else "big"
     return data[:size] + page.offset.to_bytes(size, order) + data[2 * size :]
 
 
-def _without_orientation(page: TiffPage, data: bytes) -> bytes:
-    """The file with 1, which is upright, as the orientation of this page."""
-    tag = page.tags.get(274)
+def _with_tag(page: TiffPage, data: bytes, number: int, value: int) -> bytes:
+    """The file with another value, a single one, of a tag of this page, if the page has it."""
+    tag = page.tags.get(number)
     if tag is None:
         return data
     # The whole entry is written anew, for its type may be any: tag, type, count and value.
     entry = "HHQH6x" if page.parent.tiff.offsetsize == 8 else "HHIH2x"
     changed = bytearray(data)
-    struct.pack_into(page.parent.byteorder + entry, changed, tag.offset, 274, 3, 1, 1)
+    struct.pack_into(page.parent.byteorder + entry, changed, tag.offset, number, 3, 1, value)
     return bytes(changed)
 
 
@@ -574,10 +683,31 @@ def _check_tiff(page: TiffPage, size: int) -> None:
         raise PhotoError("a TIFF that is cut short")
 
 
+def _colours(page: TiffPage) -> int:
+    """Samples that are no extra ones: of RGB and YCbCr three."""
+    return 3 if int(page.photometric) in (2, 6) else 1
+
+
 def _deep_tiff(page: TiffPage, data: bytes) -> Pixels:
     """The pixels of a TIFF that has 16 bits per channel, not yet upright."""
+    pixels = _samples(page, data)
+    colours = _colours(page)
+    kinds = tuple(int(kind) for kind in page.extrasamples) or (2,)
+    if pixels.shape[2] > colours and kinds[0] == 1:
+        raise PhotoError("premultiplied 16-bit alpha is not supported: save it with straight alpha")
+    # Unspecified extra samples are padding, as they are to Pillow.
+    kept = colours + (pixels.shape[2] > colours and kinds[0] == 2)
+    return np.ascontiguousarray(pixels[..., :kept], np.uint16)
+
+
+def _samples(page: TiffPage, data: bytes) -> Pixels:
+    """All samples of 8 or 16 bits, (height, width, samples), not yet upright; black is 0."""
     if int(page.photometric) not in (0, 1, 2):
-        raise PhotoError("this 16-bit colour is not supported: convert it to RGB first")
+        raise PhotoError(
+            f"this {page.bitspersample}-bit colour is not supported: convert it to RGB first"
+        )
+    if page.bitspersample not in (8, 16):
+        raise PhotoError(f"infrared of {page.bitspersample}-bit depth is not supported")
     height, width, samples = page.imagelength, page.imagewidth, page.samplesperpixel
     if int(page.compression) in _TIFFFILE_CODECS:
         pixels = page.asarray()
@@ -585,18 +715,15 @@ def _deep_tiff(page: TiffPage, data: bytes) -> Pixels:
             pixels = pixels.transpose(1, 2, 0)
         pixels = pixels.reshape(height, width, samples)
     else:
-        # OpenCV turns TIFFs too, which is for the caller to do.
-        data = _without_orientation(page, data)
+        # Samples as they are: OpenCV would turn them, multiply by alpha and, of 8 bits, invert.
+        data = _with_first_page(page, data)
+        for tag, value in ((274, 1), (338, 0), (262, max(1, int(page.photometric)))):
+            data = _with_tag(page, data, tag, value)
         pixels = _cv2_tiff(data, (height, width, samples), int(page.planarconfig or 1) == 1)
     if int(page.photometric) == 0:
-        pixels = np.concatenate([65535 - pixels[..., :1], pixels[..., 1:]], axis=2)
-    colours = 3 if int(page.photometric) == 2 else 1
-    kinds = tuple(int(kind) for kind in page.extrasamples) or (2,)
-    if samples > colours and kinds[0] == 1:
-        raise PhotoError("premultiplied 16-bit alpha is not supported: save it with straight alpha")
-    # Unspecified extra samples are padding, as they are to Pillow.
-    kept = colours + (samples > colours and kinds[0] == 2)
-    return np.ascontiguousarray(pixels[..., :kept], np.uint16)
+        white = np.iinfo(pixels.dtype).max
+        return np.dstack([white - pixels[..., :1], pixels[..., 1:]])
+    return pixels
 
 
 #: None, Deflate (both numbers) and PackBits, which tifffile knows without the imagecodecs package.
@@ -604,7 +731,7 @@ _TIFFFILE_CODECS = (1, 8, 32946, 32773)
 
 
 def _cv2_tiff(data: bytes, shape: tuple[int, int, int], chunky: bool) -> Pixels:
-    """16-bit pixels under LZW and what else libtiff knows and tifffile does not."""
+    """Samples under LZW and what else libtiff knows and tifffile does not."""
     import cv2
 
     with silence(2):
@@ -612,9 +739,10 @@ def _cv2_tiff(data: bytes, shape: tuple[int, int, int], chunky: bool) -> Pixels:
     if decoded is None:
         raise PhotoError("a TIFF that is damaged or compressed in an unknown way")
     decoded = decoded.reshape(*decoded.shape[:2], -1)
-    if not chunky or decoded.shape != shape or decoded.dtype != np.uint16:
-        raise PhotoError("this layout is not supported: save the TIFF uncompressed or as PNG")
-    return decoded[..., [2, 1, 0, 3][: shape[2]] if shape[2] > 1 else [0]].astype(np.uint16)
+    if not chunky or decoded.shape != shape or decoded.dtype not in (np.uint8, np.uint16):
+        raise PhotoError("this layout is not supported: save the TIFF uncompressed")
+    order = [2, 1, 0, 3][: shape[2]] if shape[2] > 1 else [0]
+    return decoded[..., order].astype(decoded.dtype)
 
 
 def _tiff_dpi(page: TiffPage) -> tuple[float, float] | None:
@@ -722,20 +850,13 @@ def _png(chunks: list[tuple[bytes, bytes]]) -> bytes:
     return b"".join(parts)
 
 
-def _encode_tiff(photo: Photo) -> bytes:
-    """Deflated strips of about a megabyte, each pixel as its difference to its left neighbour."""
-    pixels, meta = photo.pixels, photo.metadata
-    height, width, channels = pixels.shape
-    bits = pixels.dtype.itemsize * 8
-    rows = max(1, 2**20 // pixels[0].nbytes)
-    strips = []
-    for top in range(0, height, rows):
-        strip = pixels[top : top + rows].astype(pixels.dtype.newbyteorder("<"))
-        strip[:, 1:] -= pixels[top : top + rows, :-1]
-        strips.append(zlib.compress(strip.data))
-    sizes = [len(strip) for strip in strips]
+_TIFF_HEAD = b"II*\0\0\0\0\0"
 
-    ifd = ImageFileDirectory_v2(b"II*\0\0\0\0\0")
+
+def _encode_tiff(photo: Photo) -> bytes:
+    """Little-endian: the photo, with infrared as one more sample, or on a page of its own."""
+    pixels, meta = photo.pixels, photo.metadata
+    ifd = ImageFileDirectory_v2(_TIFF_HEAD)
     if meta.exif:
         exif = Image.Exif()
         exif.load(meta.exif)
@@ -747,19 +868,53 @@ def _encode_tiff(photo: Photo) -> bytes:
         ifd[34675] = meta.icc_profile
     if meta.xmp:
         ifd[700] = meta.xmp
+    if pixels.shape[2] % 2 == 0:
+        ifd[338] = 2  # Straight alpha
+
+    infrared = meta.infrared
+    apart = meta.infrared_page or photo.alpha is not None
+    if infrared is not None and not apart and infrared.dtype == pixels.dtype:
+        pixels = np.dstack([pixels, infrared])
+        ifd[338] = 0  # No alpha
+        infrared = None
+    with io.BytesIO() as file:
+        link = _write_page(file, ifd, pixels, photo.colour.shape[2])
+        if infrared is not None:
+            file.write(b"\0" * (file.tell() % 2))
+            start = file.tell()
+            _write_page(file, ImageFileDirectory_v2(_TIFF_HEAD), infrared[..., None], 1)
+            file.seek(link)
+            file.write(struct.pack("<I", start))
+        return file.getvalue()
+
+
+def _write_page(file: io.BytesIO, ifd: Any, pixels: Pixels, colours: int) -> int:
+    """Deflated strips of about a megabyte, each pixel as its difference to its left neighbour.
+
+    Returns where in the file to say where the next page is.
+    """
+    height, width, channels = pixels.shape
+    bits = pixels.dtype.itemsize * 8
+    rows = max(1, 2**20 // pixels[0].nbytes)
+    strips = []
+    for top in range(0, height, rows):
+        strip = pixels[top : top + rows].astype(pixels.dtype.newbyteorder("<"))
+        strip[:, 1:] -= pixels[top : top + rows, :-1]
+        strips.append(zlib.compress(strip.data))
+    sizes = [len(strip) for strip in strips]
+
     ifd[256], ifd[257], ifd[258] = width, height, (bits,) * channels
     ifd[259], ifd[317] = 8, 2  # Deflate, horizontal differences
-    ifd[262] = 1 if channels < 3 else 2
+    ifd[262] = 1 if colours == 1 else 2
     ifd[277], ifd[278], ifd[284] = channels, rows, 1
-    if channels % 2 == 0:
-        ifd[338] = 2  # Straight alpha
     # The directory adds its own length to the offsets when it is saved.
     ifd.tagtype[273] = ifd.tagtype[279] = 4
     ifd[273], ifd[279] = tuple(int(n) for n in np.cumsum([0, *sizes[:-1]])), tuple(sizes)
-    with io.BytesIO() as file:
-        ifd.save(file)
-        file.writelines(strips)
-        return file.getvalue()
+    # Eight bytes are before the first page; a page is a count, its entries and the link.
+    link = max(8, file.tell()) + 2 + 12 * len(ifd)
+    ifd.save(file)
+    file.writelines(strips)
+    return link
 
 
 _ENCODERS: dict[str, Callable[[Photo], bytes]] = {

@@ -900,6 +900,224 @@ def test_read_pixels_are_guarded() -> None:
         photo.encode(replace(read), ".png", "x")
 
 
+# ---- Infrared ------------------------------------------------------------------------------------
+
+
+def saved_tiff(folder: Path, *pages: tuple[NDArray[Any], dict[str, Any]], **options: Any) -> Path:
+    """A TIFF of these pages, each of pixels and what tifffile is told of them."""
+    path = folder / "scan.tif"
+    with tifffile.TiffWriter(path, **options) as file:
+        for pixels, told in pages:
+            file.write(pixels, metadata=None, **told)
+    return path
+
+
+RGBI: dict[str, Any] = {"photometric": "rgb", "planarconfig": "contig"}
+RGB, GREY = {"photometric": "rgb"}, {"photometric": "minisblack"}
+
+
+@pytest.mark.parametrize("kind", ["unspecified", "assocalpha", "unassalpha"])
+@pytest.mark.parametrize("channels", [2, 4])
+@pytest.mark.parametrize("dtype", DEEP)
+@pytest.mark.parametrize("layout", ["chunky", "planar", "deflated", "BigTIFF", "big-endian"])
+def test_infrared_as_a_sample(
+    layout: str, dtype: Any, channels: int, kind: str, tmp_path: Path
+) -> None:
+    pixels = noise(9, 8, channels, dtype)
+    told: dict[str, Any] = {
+        "photometric": "rgb" if channels == 4 else "minisblack",
+        "extrasamples": [kind],
+        "planarconfig": "separate" if layout == "planar" else "contig",
+    }
+    if layout == "deflated":
+        told |= {"compression": "zlib", "predictor": True}
+    stored = pixels.transpose(2, 0, 1) if layout == "planar" else pixels
+    path = saved_tiff(
+        tmp_path,
+        (stored, told),
+        bigtiff=layout == "BigTIFF",
+        byteorder=">" if layout == "big-endian" else "<",
+    )
+    read, infrared = photo.read_with_infrared(path)
+    np.testing.assert_array_equal(read.pixels, pixels[..., :-1])
+    np.testing.assert_array_equal(infrared, pixels[..., -1])
+    assert read.pixels.dtype == infrared.dtype == dtype
+    assert read.alpha is None
+    for guarded in (read.pixels, infrared):
+        with pytest.raises(ValueError, match="read-only"):
+            guarded[0, 0] = 1
+
+
+@pytest.mark.parametrize("kind", ["unspecified", "assocalpha", "unassalpha"])
+@pytest.mark.parametrize("order", "<>")
+@pytest.mark.parametrize("dtype", DEEP)
+def test_infrared_under_lzw(dtype: Any, order: Any, kind: str, tmp_path: Path) -> None:
+    pixels = noise(9, 8, 4, dtype)
+    path = tmp_path / "vuescan.tif"
+    path.write_bytes(lzw_tiff(pixels, order, **RGBI, extrasamples=[kind]))
+    read, infrared = photo.read_with_infrared(path)
+    np.testing.assert_array_equal(np.dstack([read.pixels, infrared]), pixels)
+    # Two samples are more than OpenCV can read: one line, no wrong pixels.
+    grey = {"photometric": "minisblack", "planarconfig": "contig", "extrasamples": [kind]}
+    path.write_bytes(lzw_tiff(pixels[..., :2], order, **grey))
+    assert "uncompressed" in refusal(path, photo.read_with_infrared, path)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("dtype", DEEP)
+@pytest.mark.parametrize("thumbnail", [None, 0, 1, 2])
+def test_infrared_on_a_page(
+    thumbnail: int | None, dtype: Any, channels: int, tmp_path: Path
+) -> None:
+    pixels, infrared = noise(9, 8, channels, dtype), noise(9, 8, 1, np.uint16)[..., 0]
+    pages: list[Any] = [(pixels.squeeze(), RGB if channels == 3 else GREY), (infrared, GREY)]
+    if thumbnail is not None:
+        pages.insert(thumbnail, (noise(3, 3, 3), RGB | {"subfiletype": 1}))
+    read, found = photo.read_with_infrared(saved_tiff(tmp_path, *pages))
+    np.testing.assert_array_equal(read.pixels, pixels)
+    np.testing.assert_array_equal(found, infrared)
+
+
+@pytest.mark.parametrize("dtype", DEEP)
+def test_infrared_on_a_white_is_zero_page(dtype: Any, tmp_path: Path) -> None:
+    infrared = noise(9, 8, 1, dtype)
+    path = saved_tiff(
+        tmp_path, (noise(9, 8, 3), RGB), (infrared[..., 0], {"photometric": "miniswhite"})
+    )
+    found = photo.read_with_infrared(path)[1]
+    np.testing.assert_array_equal(found, np.iinfo(dtype).max - infrared[..., 0])
+
+
+def test_infrared_in_a_sub_image(tmp_path: Path) -> None:
+    pixels, infrared = noise(9, 8, 3, np.uint16), noise(9, 8, 1, np.uint16)[..., 0]
+    small = noise(3, 3, 1, np.uint16)[..., 0]
+    path = saved_tiff(
+        tmp_path,
+        (pixels, RGB | {"subifds": 2}),
+        (small, GREY | {"subfiletype": 1}),
+        (infrared, GREY),
+    )
+    read, found = photo.read_with_infrared(path)
+    np.testing.assert_array_equal(read.pixels, pixels)
+    np.testing.assert_array_equal(found, infrared)
+
+
+@pytest.mark.parametrize("apart", [False, True])
+@pytest.mark.parametrize("dtype", DEEP)
+@pytest.mark.parametrize("in_xmp", [False, True])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_infrared_is_turned_as_the_photo_is(
+    orientation: int, in_xmp: bool, dtype: Any, apart: bool, tmp_path: Path
+) -> None:
+    pixels = noise(6, 9, 4, dtype)
+    digit = str(orientation).encode()
+    tag = (700, "B", 0, XMP.replace(b"6", digit), True) if in_xmp else (274, "H", 1, orientation, 1)
+    told = RGBI | {"extratags": [tag]}
+    pages: list[Any] = [(pixels, told | {"extrasamples": [0]})]
+    if apart:
+        pages = [(np.ascontiguousarray(pixels[..., :3]), told), (pixels[..., 3].copy(), GREY)]
+    read, infrared = photo.read_with_infrared(saved_tiff(tmp_path, *pages))
+    for found, before in ((read.pixels[..., 0], pixels[..., 0]), (infrared, pixels[..., 3])):
+        image = Image.fromarray(before.astype(np.float32))
+        image.getexif()[274] = orientation
+        np.testing.assert_array_equal(found, np.asarray(ImageOps.exif_transpose(image)))
+
+
+@pytest.mark.parametrize("dtype", DEEP)
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("apart", [False, True])
+def test_infrared_is_written_as_it_came(
+    apart: bool, channels: int, dtype: Any, tmp_path: Path
+) -> None:
+    infrared = noise(700, 900, 1, dtype, seed=1)[..., 0]
+    meta = Metadata(
+        exif().tobytes(), ICC, XMP.replace(b"6", b"1"), (3200.0, 3200.0),
+        infrared=infrared, infrared_page=apart,
+    )  # fmt: skip
+    before = Photo(noise(700, 900, channels, dtype), metadata=meta)
+    path = tmp_path / "restored.tif"
+    photo.write(before, path)
+    after, found = photo.read_with_infrared(path)
+    np.testing.assert_array_equal(after.pixels, before.pixels)
+    np.testing.assert_array_equal(found, infrared)
+    assert after.metadata == replace(meta, exif=after.metadata.exif)
+    block = Image.Exif()
+    block.load(after.metadata.exif)
+    assert block.get_ifd(34665)[36867] == "1950:06:01 12:00:00"
+    with tifffile.TiffFile(path) as file:
+        assert len(file.pages) == 1 + apart
+        assert all(page.offset % 2 == 0 for page in file.pages)
+        assert file.pages.first.extrasamples == (() if apart else (0,))
+        pages = [page.asarray() for page in file.pages]
+    whole = [before.pixels.squeeze(), infrared] if apart else [np.dstack([before.pixels, infrared])]
+    for page, expected in zip(pages, whole, strict=True):
+        np.testing.assert_array_equal(page, expected)
+    if apart:
+        assert "several pages" in refusal(path, photo.read, path)
+    else:
+        np.testing.assert_array_equal(photo.read(path).pixels, before.pixels)
+    # Other formats hold the photo alone.
+    np.testing.assert_array_equal(photo.decode(photo.encode(after, ".png", "x"), "x").pixels,
+                                  before.pixels)  # fmt: skip
+
+
+def test_infrared_of_another_depth_is_written_on_a_page(tmp_path: Path) -> None:
+    infrared = noise(5, 4, 1, np.uint16)[..., 0]
+    photo.write(Photo(noise(5, 4, 3), metadata=Metadata(infrared=infrared)), tmp_path / "x.tif")
+    np.testing.assert_array_equal(photo.read_with_infrared(tmp_path / "x.tif")[1], infrared)
+
+
+def test_infrared_of_another_size_is_refused() -> None:
+    with pytest.raises(ValueError, match="infrared"):
+        Photo(noise(5, 4, 3), metadata=Metadata(infrared=noise(4, 4, 1)[..., 0]))
+
+
+def test_no_infrared(tmp_path: Path) -> None:
+    rgb, grey, small = noise(9, 8, 3), noise(9, 8, 1)[..., 0], noise(9, 7, 1)[..., 0]
+    reduced = {"subfiletype": 1}
+    cases: list[tuple[str, list[Any]]] = [
+        ("RGB alone", [(rgb, RGB)]),
+        ("grey alone", [(grey, GREY)]),
+        ("RGB alone", [(rgb, RGB), (small, GREY | reduced)]),
+        ("RGB alone", [(rgb, RGB), (grey, GREY | reduced)]),
+        ("the other page is 7x9, the photo 8x9", [(rgb, RGB), (small, GREY)]),
+        ("in colour", [(rgb, RGB), (rgb, RGB)]),
+        ("3 pages", [(rgb, RGB), (grey, GREY), (grey, GREY)]),
+        ("2 extra channels", [(noise(9, 8, 5), RGBI | {"extrasamples": [0, 0]})]),
+        ("CMYK", [(noise(9, 8, 4), RGBI | {"photometric": "separated"})]),
+        ("floating point", [(rgb, RGB), (grey.astype(np.float32), GREY)]),
+        ("1-bit", [(rgb, RGB), (grey > 99, GREY)]),
+    ]
+    for expected, pages in cases:
+        path = saved_tiff(tmp_path, *pages)
+        said = refusal(path, photo.read_with_infrared, path)
+        assert expected in said, said
+    for suffix in (".png", ".jpg"):
+        path = tmp_path / f"x{suffix}"
+        photo.write(Photo(rgb), path)
+        said = refusal(path, photo.read_with_infrared, path)
+        assert "TIFF" in said
+        assert "--infrared-file" in said
+    refusal(tmp_path / "no.tif", photo.read_with_infrared, tmp_path / "no.tif")
+
+
+def test_a_scan_that_is_cut_short(tmp_path: Path) -> None:
+    path = saved_tiff(
+        tmp_path, (noise(60, 50, 3, np.uint16), RGB), (noise(60, 50, 1)[..., 0], GREY)
+    )
+    data = path.read_bytes()
+    for tenth in range(10):
+        path.write_bytes(data[: len(data) * tenth // 10])
+        refusal(path, photo.read_with_infrared, path)
+
+
+@pytest.mark.parametrize("dtype", DEEP)
+def test_unspecified_samples_are_no_alpha(dtype: Any) -> None:
+    pixels = noise(9, 8, 4, dtype)
+    read = photo.decode(tiff(pixels, **RGBI, extrasamples=["unspecified"]), "x")
+    np.testing.assert_array_equal(read.pixels, pixels[..., :3])
+
+
 # ---- Silence -------------------------------------------------------------------------------------
 
 
