@@ -1,6 +1,6 @@
 """How long methods take to restore a photo, as ratios to OpenCV's Telea in the same run.
 
-    python benchmarks/speed.py PHOTO --methods photo,biharmonic --coverage 0.05 --threads 2
+    python benchmarks/speed.py PHOTO --methods photo,biharmonic --coverage 0.05 --threads 2 --detect
 
 Every method runs `--runs` times in turn with the others, so that a noisy machine slows all alike;
 medians are compared. Reading and writing files is not counted, loading the model neither. Photos of
@@ -25,6 +25,7 @@ from rich.table import Table
 from inpaintcli import load_model, photo, restore
 from inpaintcli.arrays import Pixels
 from inpaintcli.damage import Kind, draw_mask, generator
+from inpaintcli.detect import detect, load_detector
 from inpaintcli.errors import InpaintError, UsageError
 from inpaintcli.inpainters.base import Inpainter
 from inpaintcli.restore import tiles_of
@@ -40,6 +41,9 @@ def main(
     tile: Annotated[str, typer.Option(help="Sides of tiles to try, with commas.")] = "",
     threads: Annotated[int | None, typer.Option(min=1, help="[default: all cores]")] = None,
     runs: Annotated[int, typer.Option(min=1)] = 5,
+    find: Annotated[
+        bool, typer.Option("--detect", help="Also how long it takes to find damage.")
+    ] = False,
 ) -> None:
     """Print seconds a megapixel and the ratio to Telea's."""
     kind: Kind = "scratches"
@@ -51,6 +55,7 @@ def main(
         names = methods.split(",")
         loaded = {name: load_model(name, device="cpu", threads=threads) for name in names}
         tiles = {name: sides if one.card.tile else [None] for name, one in loaded.items()}
+        detector = load_detector(device="cpu", threads=threads) if find else None
         for name, inpainter in loaded.items():
             for side in tiles[name]:
                 tiles_of(inpainter.card, side, None, None)
@@ -69,6 +74,8 @@ def main(
     for name, inpainter in loaded.items():
         for side in tiles[name]:
             calls[f"{name} {side or ''}".strip()] = call(inpainter, side)
+    if detector:
+        calls["detect"] = lambda: detect(pixels, detector)
     seconds: dict[str, list[float]] = {name: [] for name in calls}
     for _ in range(runs):
         for name, once in calls.items():

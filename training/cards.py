@@ -13,6 +13,7 @@ from pathlib import Path
 
 import onnx
 
+from inpaintcli.detect import DETECTOR
 from inpaintcli.files import write_whole
 from inpaintcli.inpainters.registry import NETWORKS, ON_CPU, WEIGHTS
 
@@ -23,15 +24,24 @@ Written by `python -m training.cards` from the metadata inside the model files.
 #: What the page shows of the metadata, in this order; the rest has a place of its own.
 FIELDS = (
     "summary", "version", "parameters", "tile", "overlap", "margin", "multiple", "reach", "patch",
-    "prior", "texture", "precision",
+    "prior", "texture", "precision", "levels", "threshold",
     "trained_on", "data_licence", "licence", "epochs", "steps", "seed", "validation_hole_psnr",
+    "validation_f1",
 )  # fmt: skip
+SCORES = (
+    "`*_hole_psnr` in dB and `*_texture` on CBSD68 (`python -m training.photographs`), the others "
+    "on CIFAR-10's test pictures (`python -m training.results`)"
+)
+SCORES_OF_DETECTOR = (
+    "F1 with 2 px of tolerance and pixel ROC AUC, and of undamaged photographs the share of pixels "
+    "that is flagged (`python -m training.detection`)"
+)
 
 
 def main() -> None:
     """Write the page."""
     names = [file for name in NETWORKS for file in (name, ON_CPU.get(name)) if file]
-    pages = [HEAD, *(page(WEIGHTS / f"{name}.onnx") for name in names)]
+    pages = [HEAD, *(page(WEIGHTS / f"{name}.onnx") for name in names), page(DETECTOR)]
     write_whole(WEIGHTS / "README.md", "\n".join(pages).encode())
 
 
@@ -44,9 +54,7 @@ def page(path: Path) -> str:
     lines += ["", "Trained by", ""]
     lines += [f"    {command}" for command in card["command"].split(" && ")]
     scores = json.loads(card.get("scores", "{}"))
-    lines += ["", "Scores: `*_hole_psnr` in dB and `*_texture` on CBSD68 "
-              "(`python -m training.photographs`), the others on CIFAR-10's test pictures "
-              "(`python -m training.results`):", ""]  # fmt: skip
+    lines += ["", f"Scores: {SCORES_OF_DETECTOR if path == DETECTOR else SCORES}:", ""]
     lines += [f"* {name}: {value}" for name, value in scores.items()]
     rows = json.loads(card["history"])
     lines += ["", "The runs that ended in these weights:", ""]
