@@ -113,7 +113,7 @@ def grained(picture: Floats, rng: np.random.Generator) -> Floats:
     if size > 0.3:
         noise = np.asarray(cv2.GaussianBlur(noise, (0, 0), size), np.float32)
         noise = noise.reshape(*picture.shape[:2], colours) / np.float32(noise.std() + 1e-6)
-    strength = np.float32(math.exp(rng.uniform(math.log(0.006), math.log(0.06))))
+    strength = np.float32(math.exp(rng.uniform(math.log(0.004), math.log(0.035))))
     return np.clip(picture + noise * strength, 0, 1).astype(np.float32)
 
 
@@ -136,9 +136,10 @@ def _screened(picture: Floats, scale: float, rng: np.random.Generator) -> Floats
 def _write(picture: Floats, scale: float, rng: np.random.Generator) -> None:
     """Words in ink or in print, in place: they belong to the picture."""
     height, width = picture.shape[:2]
-    letters = list(string.ascii_letters + string.digits + " .,'-")
+    # No dots and dashes: alone they look as dust does.
+    letters = list(string.ascii_letters + string.digits + "  ")
     for _ in range(int(rng.integers(1, 4))):
-        words = "".join(rng.choice(letters, int(rng.integers(3, 22))))
+        words = "".join(rng.choice(letters, int(rng.integers(4, 22))))
         size = float(scale * rng.uniform(0.35, 1.6))
         ink = rng.uniform(0, 0.3, 3) if rng.random() < 0.6 else rng.uniform(0.75, 1, 3)
         place = (int(rng.integers(-20, max(1, width - 20))), int(rng.integers(10, max(11, height))))

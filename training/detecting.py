@@ -6,6 +6,8 @@ seen; those pixels count for nothing.
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import cv2
 import numpy as np
 import torch
@@ -31,7 +33,7 @@ VALIDATION_SIDE = 256
 GREY_SCANS = 0.7
 #: Weight of the coarser sizes' losses: they are there for the finest.
 COARSER = 0.5
-#: At half size a pixel counts as damaged if this share of it is.
+#: At a smaller size a pixel counts as damaged if this share of it is.
 SHARE = 0.3
 
 
@@ -61,10 +63,11 @@ class Detecting:
         """The loss of one step on the `chosen` pictures, over their sizes from coarse to fine."""
         samples = [self._sample(self.items[i], rng) for i in chosen]
         images, labels = to_tensors(samples, self.device)
-        sizes = [(images, labels)]
         # Few photos are so small that there is no coarser size, and few are small enough for one.
-        for _ in range(int(rng.choice(3, p=(0.15, 0.5, 0.35)))):
-            sizes.append(halved(*sizes[-1]))
+        coarser = int(rng.choice(3, p=(0.15, 0.5, 0.35)))
+        sizes = [(images, labels)]
+        for times in range(1, coarser + 1):
+            sizes.append((halved(sizes[-1][0]), coarse_labels(labels, 2**times)))
         coarse = torch.zeros_like(sizes[-1][0][:, :1])
         network.train()
         total = torch.zeros((), device=self.device)
@@ -147,15 +150,23 @@ def to_tensors(samples: list[tuple[Array, Array]], device: torch.device) -> tupl
     )
 
 
-def halved(images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """Pictures and labels at half size."""
-    share = F.avg_pool2d((labels == 1).float(), 2)
-    faint = F.max_pool2d((labels == FAINT).float(), 2)
+def halved(images: Tensor) -> Tensor:
+    """Pictures at half size."""
+    return F.avg_pool2d(images, 2).contiguous(memory_format=torch.channels_last)
+
+
+def coarse_labels(labels: Tensor, times: int) -> Tensor:
+    """Labels at a size smaller by so many times.
+
+    A pixel is damaged if a share of `SHARE` of it is. With less it is FAINT: a thin scratch fades
+    as the photo shrinks, and nobody could find it there.
+    """
+    share = F.avg_pool2d((labels == 1).float(), times)
+    faint = F.max_pool2d((labels == FAINT).float(), times)
     small = torch.full_like(share, FAINT, dtype=torch.uint8)
     small[(share == 0) & (faint == 0)] = 0
     small[share >= SHARE] = 1
-    pictures = F.avg_pool2d(images, 2).contiguous(memory_format=torch.channels_last)
-    return pictures, small
+    return small
 
 
 def enlarged(coarse: Tensor) -> Tensor:
@@ -199,13 +210,22 @@ def validation_samples(held_out: Pictures, multiple: int = 16) -> list[tuple[Arr
         label = np.zeros((side, side), np.uint8)
         picture = sound
         if index % 6:
-            grey = is_grey(sound) and rng.random() < GREY_SCANS
-            aged, mask = age(sound[..., :1] if grey else sound, rng)
-            picture = np.broadcast_to(aged, sound.shape).astype(np.uint8)
-            label[(picture != sound).any(2)] = FAINT
-            label[mask] = 1
+            picture, label = aged(sound, rng)
         samples.append((scanned(picture, rng), label))
     return samples
+
+
+def aged(
+    sound: Array, rng: np.random.Generator, kinds: Collection[str] | None = None
+) -> tuple[Array, Array]:
+    """A uint8 (h, w, 3) photo with damage of `inpaintcli.aging`, and its labels, uint8 (h, w)."""
+    grey = is_grey(sound) and rng.random() < GREY_SCANS
+    damaged, mask = age(sound[..., :1] if grey else sound, rng, kinds=kinds)
+    picture = np.broadcast_to(damaged, sound.shape).astype(np.uint8)
+    label = np.zeros(sound.shape[:2], np.uint8)
+    label[(picture != sound).any(2)] = FAINT
+    label[mask] = 1
+    return picture, label
 
 
 def best_f1(damaged: NDArray[np.float64], sound: NDArray[np.float64]) -> tuple[float, float]:

@@ -1,11 +1,11 @@
 """Measure by how many pixels a found mask is best widened: by what a restore leaves behind.
 
-    python -m training.growth --photos photos-a.tar --photos photos-b.tar --photos photos-c.tar
+    python -m training.growth --data cbsd68.tar
 
-Held-out photographs are made to look old and damaged, as for `training.detection`. The detector
-finds the damage, `inpaint`'s default method fills it, and PSNR is measured over all that lies within
-8 px of any damage, however faint: too little growth leaves the soft edges of scratches, too much
-fills pixels that were sound.
+Photographs are made to look old and damaged, as for `training.detection`. The detector finds the
+damage, `inpaint`'s default method fills it, and PSNR is measured over all that lies within 8 px of
+any damage, however faint: too little growth leaves the soft edges of scratches, too much fills
+pixels that were sound.
 """
 
 from __future__ import annotations
@@ -19,22 +19,22 @@ from rich.console import Console
 from rich.table import Table
 
 from inpaintcli.aging import age
+from inpaintcli.arrays import Mask, Pixels
 from inpaintcli.detect import DETECTOR, LEAST_AREA, load_detector, probability, to_mask
 from inpaintcli.errors import InpaintError
 from inpaintcli.inpainters.registry import DEFAULT, load_model
 from inpaintcli.looks import look_old
 from inpaintcli.mask import MaskTools, grow
-from inpaintcli.metrics import psnr
+from inpaintcli.metrics import intensities, psnr
 from inpaintcli.restore import restore
-from training.data import DataError, load_all, spread
-from training.detection import SMALLEST
+from training.data import DataError, load, spread
 
 #: Pixels around damage over which what is left of it is measured.
 AROUND = 8
 
 
 def main(
-    photos: Annotated[list[Path], typer.Option(help="As --data of the training, in its order.")],
+    data: Annotated[Path, typer.Option(help="Undamaged photographs: a folder, or a tar of one.")],
     detector: Annotated[Path, typer.Option(help="The model file.")] = DETECTOR,
     model: Annotated[str, typer.Option(help="What fills the damage.")] = DEFAULT,
     most: Annotated[int, typer.Option(min=0, help="Try 0 to N px.")] = 5,
@@ -46,33 +46,35 @@ def main(
     try:
         finder = load_detector(detector, device="cpu")
         inpainter = load_model(model, device="cpu")
-        _, held_out = load_all(photos).at_least(SMALLEST).held_out()
+        photos = load(data, "test")
     except (DataError, InpaintError) as error:
         console.print(f"Error: {error}", style="red", markup=False)
         raise typer.Exit(2) from None
     left: dict[str, list[float]] = {}
-    for index, item in enumerate(spread(held_out, limit).items):
+    for index, item in enumerate(spread(photos, limit).items):
         rng = np.random.default_rng([seed, 11, index])
         sound = look_old(item, rng)
         damaged, mask = age(sound, rng)
         near = grow((damaged != sound).any(2), AROUND)
         found = to_mask(probability(damaged, finder), finder.card.threshold)
 
-        def measure(name: str, restored: np.ndarray, near: np.ndarray, sound: np.ndarray) -> None:
-            score = psnr(restored / np.float32(255), sound / np.float32(255), near)
-            left.setdefault(name, []).append(score)
-
-        measure("damaged", damaged, near, sound)
+        scores = {"damaged": _left(damaged, sound, near)}
         for pixels in range(most + 1):
             for name, source, least in (("found", found, LEAST_AREA), ("true", mask, 0)):
                 wide = MaskTools(min_area=least, grow=pixels).apply(source)
                 filled = restore(damaged, wide, inpainter, grain="off") if wide.any() else damaged
-                measure(f"{name} mask, grown by {pixels} px", filled, near, sound)
+                scores[f"{name} mask, grown by {pixels} px"] = _left(filled, sound, near)
+        for name, score in scores.items():
+            left.setdefault(name, []).append(score)
     table = Table("mask", "PSNR within 8 px of damage (dB)")
-    for name, scores in sorted(left.items()):
-        table.add_row(name, f"{np.mean(scores):.2f}")
+    for name, values in sorted(left.items()):
+        table.add_row(name, f"{float(np.mean(values)):.2f}")
     stdout = Console(soft_wrap=True, highlight=False)
-    stdout.print(f"{len(left['damaged'])} photographs of {held_out.origin}", table, sep="\n")
+    stdout.print(f"{len(left['damaged'])} photographs of {photos.origin}", table, sep="\n")
+
+
+def _left(restored: Pixels, sound: Pixels, near: Mask) -> float:
+    return psnr(intensities(restored), intensities(sound), near)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -26,6 +27,7 @@ from training.checkpoint import Checkpoint  # noqa: E402
 
 Picture = NDArray[np.uint8]
 Words = tuple[object, ...]
+Outlines = list[list[tuple[int, int]]]
 
 
 def run(main: Callable[..., Any], *words: object) -> Result:
@@ -80,15 +82,22 @@ def tar_of(path: Path, files: dict[str, bytes], mode: str = "w") -> Path:
     return path
 
 
-def film_tar(path: Path, count: int = 3) -> Path:
-    """A tar of artefacts as FilmDamageSimulator's: dark discs on nothing, with a soft rim."""
+def film_tar(path: Path, count: int = 3, frames: dict[str, Outlines] | None = None) -> Path:
+    """A tar of artefacts as FilmDamageSimulator's: dark discs on nothing, with a soft rim.
+
+    frames: the polygons of its frames, each a list of x and y.
+    """
     files = {}
     for index in range(count):
         artefact = np.zeros((40, 40, 4), np.uint8)
         disc = cv2.circle(np.zeros((40, 40), np.uint8), (20, 20), 8 + 3 * index, (255,), -1)
         artefact[..., 3] = cv2.GaussianBlur(disc, (5, 5), 1)
         files[f"film-damage/dots/{index}.png"] = bytes(cv2.imencode(".png", artefact)[1])
-    return tar_of(path, {"film-damage/polygons.json": b"{}", **files})
+    outlines = {
+        name: [{"label": "Dust", "points": points} for points in polygons]
+        for name, polygons in (frames or {}).items()
+    }
+    return tar_of(path, {"film-damage/polygons.json": json.dumps(outlines).encode(), **files})
 
 
 def randomised(network: torch.nn.Module, seed: int = 7) -> torch.nn.Module:

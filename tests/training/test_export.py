@@ -13,6 +13,7 @@ import onnxruntime
 import pytest
 import torch
 
+from inpaintcli.detect import load_detector
 from inpaintcli.inpainters.base import Card
 from inpaintcli.inpainters.onnx_model import OnnxInpainter
 from inpaintcli.inpainters.registry import load_model
@@ -22,13 +23,15 @@ from training import export
 from training.checkpoint import Checkpoint
 from training.config import Config, Damage, Network
 from training.guess import push_pull
-from training.networks import NETWORKS, build
+from training.networks import DETECTOR, NETWORKS, build
 
+#: The networks that fill damage.
+INPAINTERS = [name for name in NETWORKS if name != DETECTOR]
 TINY = Network(widths=(8, 8, 8), depths=(1, 2, 1), stem=4, dilations=(2,))
 #: The operators that the networks need; a custom one, or a function, would be none of them.
 PLAIN = {"Add", "AveragePool", "Cast", "Clip", "Concat", "Constant", "Conv", "Div", "Greater",
          "Mul", "Relu", "Resize", "Sub", "ReduceMean", "ReduceSum", "DepthToSpace", "Reshape",
-         "Squeeze", "Transpose", "Unsqueeze",
+         "Sigmoid", "Squeeze", "Transpose", "Unsqueeze",
 }  # fmt: skip
 
 
@@ -38,13 +41,15 @@ def checkpoint(name: str, sizes: Network = TINY, origin: str = "cifar10.tar.xz")
     if name == "photo":
         damage = Damage(kinds={"scratches": 1.0})
         config = Config(network=sizes, damage=damage, patch=112, guess=True, optimizer="muon")
+    if name == DETECTOR:
+        config = Config(network=sizes, layers={"aged": 1.0}, patch=192, optimizer="muon")
     history = [{"step": float(i), "hole_psnr": 20.0 + i} for i in range(50)]
     state = Checkpoint(name, config, 7, origin, "python -m training.train")
     state.step, state.best, state.history = 49, 69.0, history
     torch.manual_seed(7)
     networks = [build(name, sizes) for _ in range(2)]
-    if name == "photo":
-        # Untrained it would return its guess, whatever the file computes.
+    if name in ("photo", DETECTOR):
+        # Untrained they would return the guess, or one number, whatever the file computes.
         networks = [randomised(network, seed) for seed, network in enumerate(networks)]
     state.weights, state.averaged = (network.state_dict() for network in networks)
     return state
@@ -59,31 +64,50 @@ def exported(saved: Path, *more: object) -> Path:
     return path
 
 
-@pytest.fixture(scope="session", params=list(NETWORKS))
-def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+@pytest.fixture(scope="session")
+def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """The model file of each network, to read; its checkpoint lies beside it."""
-    saved = tmp_path_factory.mktemp("export") / f"{request.param}.pt"
-    checkpoint(request.param).save(saved)
-    return exported(saved)
+    folder = tmp_path_factory.mktemp("export")
+    for name in NETWORKS:
+        checkpoint(name).save(folder / f"{name}.pt")
+    return {name: exported(folder / f"{name}.pt") for name in NETWORKS}
+
+
+@pytest.fixture(params=list(NETWORKS))
+def model(request: pytest.FixtureRequest, models: dict[str, Path]) -> Path:
+    """The model file of any network."""
+    return models[request.param]
+
+
+@pytest.fixture(params=INPAINTERS)
+def inpainter(request: pytest.FixtureRequest, models: dict[str, Path]) -> Path:
+    """The model file of a network that fills damage."""
+    return models[request.param]
 
 
 @pytest.fixture
 def saved(model: Path, tmp_path: Path) -> Path:
-    """A checkpoint file of each network, to do anything with."""
+    """A checkpoint file of any network, to do anything with."""
     return Path(shutil.copy(model.with_suffix(".pt"), tmp_path))
+
+
+@pytest.fixture
+def saved_inpainter(inpainter: Path, tmp_path: Path) -> Path:
+    """A checkpoint file of a network that fills damage, to do anything with."""
+    return Path(shutil.copy(inpainter.with_suffix(".pt"), tmp_path))
 
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_parity_of_the_real_size(name: str) -> None:
     state = checkpoint(name, Network())
     network = export.network_of(state)
-    model = export.to_onnx(network, state.config.guess)
-    assert export.largest_difference(network, model, state.config.guess) < 1e-4
+    model = export.to_onnx(network, name)
+    assert export.largest_difference(network, model, name) < 1e-4
 
 
-def test_parity_is_with_the_averaged_weights(model: Path) -> None:
-    session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
-    state = Checkpoint.load(model.with_suffix(".pt"))
+def test_parity_is_with_the_averaged_weights(inpainter: Path) -> None:
+    session = onnxruntime.InferenceSession(inpainter, providers=["CPUExecutionProvider"])
+    state = Checkpoint.load(inpainter.with_suffix(".pt"))
     network = build(state.name, TINY)
     rng = np.random.default_rng(0)
     differences = {}
@@ -116,14 +140,14 @@ def test_parity_is_with_the_averaged_weights(model: Path) -> None:
 
 def test_the_difference_that_is_measured_is_seen(model: Path) -> None:
     other = build(model.stem, TINY)
-    guess = Checkpoint.load(model.with_suffix(".pt")).config.guess
-    assert export.largest_difference(other, onnx.load(model), guess) > 1e-3
+    assert export.largest_difference(other, onnx.load(model), model.stem) > 1e-3
     for parameter in other.parameters():
         torch.nn.init.constant_(parameter, float("nan"))
-    assert not export.largest_difference(other, onnx.load(model), guess) < export.TOLERANCE
+    assert not export.largest_difference(other, onnx.load(model), model.stem) < export.TOLERANCE
 
 
-def test_result_is_clipped(saved: Path) -> None:
+def test_result_is_clipped(saved_inpainter: Path) -> None:
+    saved = saved_inpainter
     state = Checkpoint.load(saved)
     bias = state.averaged["head.bias" if state.name == "photo" else "body.head.conv.bias"]
     bias += torch.tensor([9.0, -9.0, 0.0]).repeat_interleave(len(bias) // 3)
@@ -152,11 +176,10 @@ def test_sizes_are_free(model: Path) -> None:
         value.name: [d.dim_param or d.dim_value for d in value.type.tensor_type.shape.dim]
         for value in (*graph.input, *graph.output)
     }
-    assert shapes == {
-        "image": ["N", 3, "h", "w"],
-        "mask": ["N", 1, "h", "w"],
-        "restored": ["N", 3, "h", "w"],
-    }
+    others = {"mask": ["N", 1, "h", "w"], "restored": ["N", 3, "h", "w"]}
+    if model.stem == DETECTOR:
+        others = {"coarse": ["N", 1, "h", "w"], "damage": ["N", 1, "h", "w"]}
+    assert shapes == {"image": ["N", 3, "h", "w"], **others}
 
 
 def test_nothing_is_computed_twice_or_for_nothing(model: Path) -> None:
@@ -169,7 +192,8 @@ def test_nothing_is_computed_twice_or_for_nothing(model: Path) -> None:
     assert all(node.output[0] in used for node in nodes[:-1])
 
 
-def test_card(saved: Path, tmp_path: Path) -> None:
+def test_card(saved_inpainter: Path, tmp_path: Path) -> None:
+    saved = saved_inpainter
     scores = tmp_path / "scores.json"
     scores.write_text('{"hole_psnr": 23.1, "pictures": 10}')
     path = exported(saved, "--scores", scores)
@@ -242,7 +266,7 @@ def test_kernels_that_float16_would_change_stay() -> None:
     for parameter in network.parameters():
         parameter.data = parameter.data.half().float()
     network.get_parameter("stem.weight").data[0, 0, 0, 0] = 1 / 3
-    before = kernels(export.to_onnx(network.eval(), guess=True))
+    before = kernels(export.to_onnx(network.eval(), "photo"))
     single = [values for values in before.values() if values.dtype == np.float32]
     assert [values.shape for values in single] == [(8, 16, 3, 3)]
     assert single[0][0, 0, 0, 0] == np.float32(1 / 3)
@@ -267,7 +291,8 @@ def test_an_untrained_photo_network_restores_with_its_guess(tmp_path: Path) -> N
     assert np.abs(restored - wanted).max() < 1.1
 
 
-def test_a_photo_network_restores_a_photo(model: Path) -> None:
+def test_a_network_restores_a_photo(inpainter: Path) -> None:
+    model = inpainter
     (picture,) = synthetic(1, 50)
     mask = np.zeros((50, 50), bool)
     mask[10:22, 20:45] = True
@@ -284,6 +309,13 @@ def test_licence_of_other_data() -> None:
     assert export.card(state, {}, "CC0")["data_licence"] == "CC0"
 
 
+def scores_of(path: Path) -> dict[str, float]:
+    """What the program reads in the card of a model file."""
+    if path.stem == DETECTOR:
+        return dict(load_detector(path, device="cpu").card.scores)
+    return dict(OnnxInpainter(path, "cpu").card.scores)
+
+
 def test_write_scores_changes_the_scores_alone(model: Path, tmp_path: Path) -> None:
     path = Path(shutil.copy(model, tmp_path))
     before = onnx.load(path)
@@ -295,7 +327,7 @@ def test_write_scores_changes_the_scores_alone(model: Path, tmp_path: Path) -> N
     kept = {item.key: item.value for item in before.metadata_props}
     assert kept.pop("scores") == "{}"
     assert changed == kept
-    assert OnnxInpainter(path, "cpu").card.scores == {"hole_psnr": 23.5}
+    assert scores_of(path) == {"hole_psnr": 23.5}
 
 
 def test_update_scores_keeps_the_others(model: Path, tmp_path: Path) -> None:
@@ -305,7 +337,7 @@ def test_update_scores_keeps_the_others(model: Path, tmp_path: Path) -> None:
     export.update_scores(path, {"text_hole_psnr": 27.0, "holes_texture": 0.6})
     after = onnx.load(path)
     scores = {"hole_psnr": 23.5, "text_hole_psnr": 27.0, "holes_texture": 0.6}
-    assert OnnxInpainter(path, "cpu").card.scores == scores
+    assert scores_of(path) == scores
     assert before.graph == after.graph
     onnx.helper.set_model_props(before, {})
     onnx.helper.set_model_props(after, {})

@@ -56,6 +56,21 @@ def test_every_sheet_has_its_share_of_damage(artefacts: Path) -> None:
             assert low <= sheet.mean() <= high + 0.1, kind
 
 
+def test_another_coverage_is_that_of_its_kind_alone(artefacts: Path) -> None:
+    kinds = dict.fromkeys(EVERY, 1.0)
+    usual = Sheets(Damage(kinds=kinds), 0, artefacts, count=2)
+    sparse = dict.fromkeys(("lines", "scratches", "text", "film"), (0.005, 0.01))
+    other = Sheets(Damage(kinds=kinds, coverage=sparse), 0, artefacts, count=2)
+    for kind in EVERY:
+        least = min(sheet.mean() for sheet in usual.sheets[kind])
+        for sheet in other.sheets[kind]:
+            if kind in sparse:
+                # The last shape may go beyond.
+                assert 0.005 <= sheet.mean() < 0.03 < least, kind
+            else:
+                assert masks.COVERAGE[kind][0] <= sheet.mean(), kind
+
+
 def test_seed_fixes_sheets_and_crops(artefacts: Path) -> None:
     damage = Damage(kinds={"scratches": 1.0, "film": 1.0})
     first, second = (Sheets(damage, 3, artefacts, count=2) for _ in range(2))

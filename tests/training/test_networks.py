@@ -13,7 +13,7 @@ from torch.func import functional_call
 
 from tests.training import randomised
 from training.config import Network
-from training.networks import NETWORKS, PartialConv, Source, build
+from training.networks import DETECTOR, NETWORKS, PartialConv, Source, build
 
 Array = NDArray[np.float64]
 TINY = Network(widths=(8, 8, 8), depths=(1, 2, 1), stem=4)
@@ -125,8 +125,8 @@ def test_gradients_are_those_of_finite_differences(stride: int) -> None:
 def test_any_multiple_keeps_its_size(name: str, size: tuple[int, int, int]) -> None:
     n, height, width = size
     network = randomised(build(name, TINY))
-    restored = network(torch.rand(n, 3, height, width), torch.zeros(n, 1, height, width))
-    assert restored.shape == (n, 3, height, width)
+    answer = network(torch.rand(n, 3, height, width), torch.zeros(n, 1, height, width))
+    assert answer.shape == (n, 1 if name == DETECTOR else 3, height, width)
 
 
 @pytest.mark.parametrize("name", AUTOENCODERS)

@@ -24,12 +24,11 @@ from tests.training import (
     tar_of,
 )
 from tests.training.test_networks import AUTOENCODERS
-from training import train
+from training import inpainting, train
 from training.checkpoint import Checkpoint, CheckpointError
 from training.config import CONFIGS, Config, ConfigError, Damage, load
 from training.data import Pictures
 from training.data import load as load_pictures
-from training.networks import GUESSING, NETWORKS
 
 TOML = """
 patch = 16
@@ -73,7 +72,7 @@ def words(data: Path, config: Path) -> Callable[..., Words]:
     return make
 
 
-@pytest.mark.parametrize("method", sorted(NETWORKS.keys() - GUESSING))
+@pytest.mark.parametrize("method", AUTOENCODERS)
 def test_same_seed_same_weights(tmp_path: Path, words: Callable[..., Words], method: str) -> None:
     for name, seed in (("a", 3), ("b", 3), ("c", 4)):
         result = run(train.main, *words(tmp_path / name, "--seed", seed, method=method))
@@ -104,8 +103,9 @@ def test_resumed_after_every_single_step(
     (tmp_path / "parts").mkdir()
     pictures, held_out = load_pictures(data).at_least(16).held_out()
     state = Checkpoint("autoencoder", load(config), 0, pictures.origin, "a command")
+    task = train.task_of(state, pictures, held_out, torch.device("cpu"))
     for step in range(STEPS):
-        train.fit(state, pictures, held_out, torch.device("cpu"), tmp_path / "parts",
+        train.fit(state, task, pictures, torch.device("cpu"), tmp_path / "parts",
                   Console(quiet=True), 5, minutes=1e-9)  # fmt: skip
         state = Checkpoint.load(tmp_path / "parts" / "last.pt")
         assert state.step == step + 1
@@ -208,7 +208,7 @@ def test_configuration_that_is_no_text(tmp_path: Path) -> None:
 def test_batches_are_damaged_pictures() -> None:
     config = Config(patch=16, damage=Damage(wide_share=0.5))
     items = synthetic(6, 20)
-    images, masks = train.batch(items, config, np.random.default_rng(0), torch.device("cpu"))
+    images, masks = inpainting.batch(items, config, np.random.default_rng(0), torch.device("cpu"))
     assert images.shape == (6, 3, 16, 16)
     assert masks.shape == (6, 1, 16, 16)
     assert set(np.unique(masks.numpy())) == {0, 1}
@@ -226,12 +226,12 @@ def test_hole_psnr_is_pooled_over_damaged_pixels() -> None:
             return torch.full_like(image, 128 / 255)
 
     config = replace(Config(), patch=16)
-    batches = train.validation_batches(Pictures(synthetic(3, 20), "test"), config)
+    batches = inpainting.validation_batches(Pictures(synthetic(3, 20), "test"), config)
     assert list(batches) == ["lines"]
     ((crops, masks),) = batches["lines"]
     errors = (crops.astype(float)[masks > 0] - 128) / 255
     expected = -10 * np.log10(np.mean(errors**2))
-    found = train.hole_psnr(Grey(), batches["lines"], torch.device("cpu"))
+    found = inpainting.hole_psnr(Grey(), batches["lines"], torch.device("cpu"))
     assert found == pytest.approx(expected, abs=1e-4)
 
 
@@ -270,4 +270,17 @@ def test_a_network_is_not_trained_on_what_it_will_not_be_given(
     result = run(train.main, *words(tmp_path, method="photo"))
     assert result.exit_code == 2
     assert "guess" in one_line_error(result)
+    assert not (tmp_path / "last.pt").exists()
+
+
+@pytest.mark.parametrize("method", AUTOENCODERS)
+def test_only_the_detector_is_given_layers(
+    tmp_path: Path, words: Callable[..., Words], method: str
+) -> None:
+    layered = tmp_path / "layered.toml"
+    layered.write_text(f"{TOML}\n[layers]\ndrawn = 1.0\n")
+    result = run(train.main, *words(tmp_path, "--config", layered, method=method))
+    assert "layers: detector needs some" in one_line_error(result)
+    result = run(train.main, *words(tmp_path, method="detector"))
+    assert "layers: detector needs some" in one_line_error(result)
     assert not (tmp_path / "last.pt").exists()

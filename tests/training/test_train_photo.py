@@ -19,12 +19,13 @@ from tests.training import (
     encoded,
     film_tar,
     one_line_error,
+    randomised,
     run,
     same_run,
     synthetic,
     tar_of,
 )
-from training import guess, masks, train
+from training import guess, inpainting, masks, train
 from training.checkpoint import Checkpoint
 from training.config import CONFIGS, Config, Damage, Network, load
 from training.data import DataError, Pictures, load_all
@@ -66,7 +67,7 @@ KINDS = {"scratches", "strokes", "text", "holes"}
 def small_sheets(monkeypatch: pytest.MonkeyPatch) -> None:
     """Sheets are drawn anew for every run: as small as the patches allow, which are tiny too."""
     monkeypatch.setattr(masks, "SIDE", 64)
-    monkeypatch.setattr(train, "SMALLEST", 8)
+    monkeypatch.setattr(inpainting, "SMALLEST", 8)
 
 
 @pytest.fixture(scope="module")
@@ -190,6 +191,11 @@ def test_a_longer_run_still_tells_what_it_began_with(
     assert command.count(" && ") == 2
 
 
+def covered(line: str, reason: str) -> tuple[str, str, str]:
+    """A wrong configuration with a line in [damage.coverage]."""
+    return "[damage.kinds]", f"[damage.coverage]\n{line}\n[damage.kinds]", reason
+
+
 @pytest.mark.parametrize(
     ("old", "new", "reason"),
     [
@@ -206,6 +212,17 @@ def test_a_longer_run_still_tells_what_it_began_with(
         ("lines = 0.1", 'lines = "often"', "kinds: lines = 'often'"),
         (TOML[TOML.index("[damage.kinds]") :], "[damage]\nkinds = 3", "kinds"),
         (TOML[TOML.index("[damage.kinds]") :], "[damage.kinds]\nlines = 0", "share above 0"),
+        ("guess = true", 'guess = true\nloss = "squared"', "loss = 'squared': choose from"),
+        ("[damage.kinds]", "[damage]\ncoverage = 3\n[damage.kinds]", "coverage = 3: give a table"),
+        covered("dots = [0.1, 0.2]", "coverage: dots is none of the kinds"),
+        covered("lines = 0.1", "coverage: lines = 0.1: give two shares"),
+        covered("lines = [0.1]", "coverage: lines = [0.1]"),
+        covered("lines = [0.1, 0.2, 0.3]", "coverage: lines = [0.1, 0.2, 0.3]"),
+        covered("lines = [0.2, 0.1]", "coverage: lines = [0.2, 0.1]"),
+        covered("lines = [0, 0.1]", "coverage: lines = [0, 0.1]"),
+        covered("lines = [0.1, 1]", "coverage: lines = [0.1, 1]"),
+        covered('lines = ["few", "many"]', "coverage: lines = ['few', 'many']"),
+        covered("lines = [0.1, nan]", "coverage: lines = [0.1, nan]"),
         ("dilations = [1, 2]", "dilations = [1, 2, 4]", "3 dilations"),
         ("patch = 16", "patch = 24", "multiple of 16"),
     ],
@@ -260,7 +277,7 @@ def test_shipped_configuration() -> None:
     assert config.patch % (2 * multiple_of(config.network)) == 0
 
 
-def windows(item: train.Array, sides: range) -> list[train.Array]:
+def windows(item: inpainting.Array, sides: range) -> list[inpainting.Array]:
     """Every square window of these sides, at 16 px."""
     found = []
     for side in sides:
@@ -271,9 +288,9 @@ def windows(item: train.Array, sides: range) -> list[train.Array]:
     return [np.asarray(window, np.uint8) for window in found]
 
 
-def made(config: Config, items: list[train.Array]) -> train.Array:
+def made(config: Config, items: list[inpainting.Array]) -> inpainting.Array:
     """The pictures of a batch as uint8 (N, 16, 16, 3)."""
-    images, _ = train.batch(items, config, np.random.default_rng(0), torch.device("cpu"))
+    images, _ = inpainting.batch(items, config, np.random.default_rng(0), torch.device("cpu"))
     return np.asarray((images * 255).round().byte().permute(0, 2, 3, 1).numpy())
 
 
@@ -319,7 +336,9 @@ def test_damage_of_a_batch_is_cut_from_the_sheets() -> None:
     comb[:, ::4] = 1
     sheets.sheets["text"] = [comb]
     items = synthetic(5, 16)
-    _, found = train.batch(items, config, np.random.default_rng(0), torch.device("cpu"), sheets)
+    _, found = inpainting.batch(
+        items, config, np.random.default_rng(0), torch.device("cpu"), sheets
+    )
     assert found.shape == (5, 1, 16, 16)
     assert found.mean((1, 2, 3)).tolist() == [0.25] * 5
 
@@ -343,7 +362,7 @@ def first_guess(network: Answer, config: Config) -> tuple[Tensor, Tensor, Tensor
     holes = torch.zeros(2, 1, 32, 32)
     holes[:, :, 5:17, 8:28] = 1
     return (
-        train.first_guess(network, images, holes, config, np.random.default_rng(0)),
+        inpainting.first_guess(network, images, holes, config, np.random.default_rng(0)),
         images,
         holes,
     )
@@ -362,7 +381,7 @@ def test_the_guess_is_push_pull() -> None:
 
 
 def test_the_guess_may_be_the_networks_own_at_half_size(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(train, "SMALLEST", 16)
+    monkeypatch.setattr(inpainting, "SMALLEST", 16)
     config = Config(guess=True, coarse_share=1.0)
     same, images, holes = first_guess(Answer(0.0), config)
     # A network that changes nothing there leaves the guess as it is.
@@ -394,26 +413,26 @@ def test_steps_with_the_networks_own_guess_are_a_share() -> None:
     image, hole = torch.rand(1, 3, 16, 16), torch.zeros(1, 1, 16, 16)
     hole[..., 3, 3] = 1
     for seed in range(300):
-        train.first_guess(network, image, hole, config, np.random.default_rng(seed))
+        inpainting.first_guess(network, image, hole, config, np.random.default_rng(seed))
     assert 0.2 < len(network.given) / 300 < 0.4
 
 
 def test_validation_is_with_the_guess() -> None:
     config = Config(network=Network(), patch=16, guess=True, damage=Damage(kinds={"lines": 1.0}))
     pictures = Pictures(synthetic(3, 40), "test")
-    found = train.validation_batches(pictures, config)
+    found = inpainting.validation_batches(pictures, config)
     assert found.keys() == KINDS
     for batches in found.values():
         ((crops, holes),) = batches
         assert crops.shape == (3, 32, 32, 3)
-        images, mask = train.to_tensors(crops, holes, torch.device("cpu"))
+        images, mask = inpainting.to_tensors(crops, holes, torch.device("cpu"))
         given = (guess.push_pull(images, mask) * 255).round() / 255
         errors = (given - images).square().mean(1)[mask[:, 0] > 0]
         expected = -10 * np.log10(float(errors.mean()))
-        psnr = train.hole_psnr(Answer(0.0), batches, torch.device("cpu"), True)
+        psnr = inpainting.hole_psnr(Answer(0.0), batches, torch.device("cpu"), True)
         assert psnr == pytest.approx(expected, abs=1e-3)
-        assert train.hole_psnr(Answer(0.0), batches, torch.device("cpu")) < psnr
-    again = train.validation_batches(pictures, replace(config, learning_rate=1.0))
+        assert inpainting.hole_psnr(Answer(0.0), batches, torch.device("cpu")) < psnr
+    again = inpainting.validation_batches(pictures, replace(config, learning_rate=1.0))
     assert all(
         (a[0][1] == b[0][1]).all() for a, b in zip(found.values(), again.values(), strict=True)
     )
@@ -440,3 +459,146 @@ def test_a_run_stops_at_the_step_asked_for_and_goes_on_from_there(
     one, two = (Checkpoint.load(tmp_path / out / "last.pt") for out in ("whole", "parts"))
     assert one.step == two.step == STEPS
     assert all(torch.equal(one.weights[name], two.weights[name]) for name in one.weights)
+
+
+#: What the shallower network of a `--start` is, and what may follow it.
+SHALLOW = Network(widths=(8, 8, 8), depths=(1, 1, 2), dilations=(1, 2))
+DEEPER = Network(widths=(8, 8, 8), depths=(2, 3, 4), dilations=(1, 2, 4, 1))
+
+
+def start_from(folder: Path, sizes: Network, name: str = "photo") -> Path:
+    """A checkpoint of a network whose every block does something."""
+    config = Config(network=sizes, guess=name == "photo", damage=Damage(kinds={"lines": 1.0}))
+    state = Checkpoint(name, config, 0, "elsewhere", "python -m training.train first")
+    state.averaged = randomised(build(name, sizes)).state_dict()
+    state.step, state.history = 3, [{"step": 3.0, "hole_psnr": 20.0}]
+    state.save(folder / "start.pt")
+    return folder / "start.pt"
+
+
+def with_sizes(folder: Path, sizes: Network) -> Path:
+    """The tiny configuration with another network."""
+    path = folder / "sizes.toml"
+    head, tail = TOML[: TOML.index("[network]")], TOML[TOML.index("[damage.kinds]") :]
+    dilations = f"dilations = {list(sizes.dilations)}" if sizes.dilations else ""
+    path.write_text(
+        f"{head}[network]\nwidths = {list(sizes.widths)}\ndepths = {list(sizes.depths)}\n"
+        f"{dilations}\n{tail}"
+    )
+    return path
+
+
+@pytest.mark.parametrize(
+    ("shallow", "deeper"),
+    [
+        (SHALLOW, DEEPER),
+        (SHALLOW, SHALLOW),
+        (replace(SHALLOW, dilations=()), replace(DEEPER, dilations=(1, 1, 4, 1))),
+    ],
+)
+def test_a_deeper_network_begins_as_the_shallower_one(
+    words: Callable[..., Words],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    shallow: Network,
+    deeper: Network,
+) -> None:
+    start = start_from(tmp_path, shallow)
+    more = ("--start", start, "--config", with_sizes(tmp_path, deeper))
+    with monkeypatch.context() as patch:
+        # A step that changes nothing leaves what the run began with.
+        patch.setattr(Muon, "step", lambda *_: None)
+        trained(words("out", *more, "--steps", 1))
+    first, state = Checkpoint.load(start), Checkpoint.load(tmp_path / "out/last.pt")
+    assert state.trained_on == "elsewhere, then a.tar, b.tar"
+    assert state.command.startswith("python -m training.train first && python -m training.train")
+    assert [row["run"] for row in state.log] == [1, 2]
+    image, mask = torch.rand(2, 3, 32, 24), (torch.rand(2, 1, 32, 24) < 0.3).float()
+    before, after, averaged = (
+        build("photo", shallow),
+        build("photo", deeper),
+        build("photo", deeper),
+    )
+    before.load_state_dict(first.averaged)
+    after.load_state_dict(state.weights)
+    averaged.load_state_dict(state.averaged)
+    with torch.no_grad():
+        expected = before(image, mask)
+        assert (expected - image).abs().max() > 0.1
+        assert torch.equal(after(image, mask), expected)
+        assert torch.equal(averaged(image, mask), expected)
+
+
+def test_the_added_blocks_learn(words: Callable[..., Words], tmp_path: Path) -> None:
+    more = ("--start", start_from(tmp_path, SHALLOW), "--config", with_sizes(tmp_path, DEEPER))
+    trained(words("out", *more, "--steps", 3))
+    weights = Checkpoint.load(tmp_path / "out/last.pt").weights
+    for block in ("encoder.0.1", "encoder.1.2", "middle.3", "decoder.0.1"):
+        assert weights[f"{block}.second.weight"].abs().max() > 0
+
+
+@pytest.mark.parametrize(
+    ("shallow", "name"),
+    [
+        (replace(SHALLOW, widths=(8, 8, 12)), "photo"),
+        (replace(SHALLOW, widths=(8, 8), depths=(1, 2)), "photo"),
+        (Network(widths=(8, 8, 8), depths=(3, 3, 4), dilations=(1, 2, 4, 1)), "photo"),
+        (Network(widths=(8, 8, 8), depths=(2, 3, 5), dilations=(1, 2, 4, 1, 1)), "photo"),
+        (replace(SHALLOW, dilations=(2, 1)), "photo"),
+        # Without any dilations all are 1.
+        (replace(SHALLOW, dilations=()), "photo"),
+        (DEEPER, "detector"),
+        (Network(widths=(8, 8, 8), depths=(2, 3, 4), stem=4), "autoencoder"),
+    ],
+)
+def test_a_run_does_not_begin_with_weights_that_do_not_fit(
+    words: Callable[..., Words], tmp_path: Path, shallow: Network, name: str
+) -> None:
+    start = start_from(tmp_path, shallow, name)
+    more = ("--start", start, "--config", with_sizes(tmp_path, DEEPER))
+    line = one_line_error(run(train.main, *words("out", *more)))
+    assert f"start.pt: holds another network ({name})" in line
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_root_loss_is_the_root_of_each_patchs_own_error() -> None:
+    rng = np.random.default_rng(0)
+    restored, images = rng.random((3, 3, 5, 6)), rng.random((3, 3, 5, 6))
+    holes = (rng.random((3, 1, 5, 6)) < np.array([0.1, 0.6, 0]).reshape(3, 1, 1, 1)).astype(float)
+    assert holes.sum((1, 2, 3))[2] == 0 < holes.sum((1, 2, 3))[0] < holes.sum((1, 2, 3))[1]
+    roots = []
+    for one, other, hole in zip(restored, images, holes, strict=True):
+        total, pixels = 0.0, 0
+        for y in range(5):
+            for x in range(6):
+                if hole[0, y, x]:
+                    total += sum((one[c, y, x] - other[c, y, x]) ** 2 for c in range(3)) / 3
+                    pixels += 1
+        roots.append((total / max(pixels, 1) + 1e-5) ** 0.5)
+    config = Config(loss="root", known_weight=0.5)
+    found = inpainting.restoration_loss(
+        torch.from_numpy(restored), torch.from_numpy(images), torch.from_numpy(holes), config
+    )
+    assert float(found) == pytest.approx(sum(roots) / 3, rel=1e-9)
+
+
+def test_a_run_with_the_root_loss_and_another_coverage(
+    words: Callable[..., Words], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "tiny.toml").write_text(
+        TOML.replace("guess = true", 'guess = true\nloss = "root"')
+        + "\n[damage.coverage]\nlines = [0.3, 0.4]\n"
+    )
+    given = []
+    loss = inpainting.restoration_loss
+
+    def seen(restored: Tensor, images: Tensor, holes: Tensor, config: Config) -> Tensor:
+        given.append((config.loss, list(config.damage.coverage["lines"])))
+        return loss(restored, images, holes, config)
+
+    monkeypatch.setattr(inpainting, "restoration_loss", seen)
+    trained(words("out", "--steps", 2))
+    assert given == [("root", [0.3, 0.4])] * 2
+    config = Checkpoint.load(tmp_path / "out/last.pt").config
+    assert config == Config.from_dict(config.to_dict())
+    trained(words("out", "--resume", "--steps", 3))
