@@ -171,16 +171,17 @@ def run(
     """Work on photo after photo; a failure is an outcome and the next photo goes on.
 
     `on_start` is told of each job and returns who wants to know of its tiles. Raises ModelError
-    where the model fails before it has worked for any photo: it would fail with all others too.
+    where a model fails before any photo is done, by whatever way (copied through counts): it would
+    fail with all others too.
     """
-    model_works = False
+    any_done = False
     for job in jobs:
         progress = on_start(job)
         try:
             outcome = work(job, progress)
-            model_works = model_works or outcome.status in ("restored", "detected")
+            any_done = True
         except Exception as error:
-            if isinstance(error, ModelError) and not model_works:
+            if isinstance(error, ModelError) and not any_done:
                 raise
             given = job.beside.mask
             outcome = Outcome(job.photo, "failed", mask=given, error=reason(job.photo, error))
@@ -194,7 +195,10 @@ def restore_file(
     options: RestoreOptions,
     progress: Progress | None = None,
 ) -> Outcome:
-    """Restore one file into another; raises an InpaintError and then leaves no output behind."""
+    """Restore one file into another; raises an InpaintError and then leaves no output behind.
+
+    The photo is written before its mask and overlay: where one of these fails, the photo stays.
+    """
     started = time.perf_counter()
     output = job.written.photo
     assert output
@@ -208,6 +212,10 @@ def restore_file(
             f"{job.photo} is {size(shape)}: give one of the same size"
         )
     damage = find(progress)
+    if damage.doubt:
+        raise PhotoError(
+            f"{job.photo}: {damage.doubt}; give --mask, or leave --infrared and let it be found"
+        )
 
     photo.make_folder(output.parent)
     status: Status = "restored"
@@ -225,21 +233,18 @@ def restore_file(
             progress=progress,
             notes=notes,
         )
-        _show(source, damage.mask, job.written)
         photo.write(replace(source, pixels=pixels), output)
         if inpainter.card.eight_bit and source.pixels.dtype.itemsize > 1:
             notes.append(f"{inpainter.card.name} fills with 8 bit of precision")
     else:
         status = "copied"
         notes.append(f"{damage.empty}: copied through")
-        _show(source, damage.mask, job.written)
         copy(source, job.photo, output)
+    _show(source, damage.mask, job.written)
     scores = None
     if reference:
         # Scores are of the bytes written: a lossy format counts.
-        has_infrared = source.metadata.infrared is not None and photo.format_of(output) == "TIFF"
-        again = photo.read_with_infrared(output)[0] if has_infrared else photo.read(output)
-        scores = score(again.pixels, reference.pixels, damage.mask)
+        scores = score(photo.read(output).pixels, reference.pixels, damage.mask)
     done = _outcome(job, masking, status, damage, notes, started)
     return replace(done, output=output, scores=scores)
 
@@ -250,6 +255,8 @@ def detect_file(job: Job, masking: Masking, progress: Progress | None = None) ->
     source, find = masking.open(job.photo, job.beside)
     damage = find(progress)
     notes = list(damage.notes)
+    if damage.doubt:
+        notes.append(f"{damage.doubt}; look at the mask")
     if not damage.mask.any():
         notes.append(f"{damage.empty}: the mask is black")
     _show(source, damage.mask, job.written)

@@ -113,7 +113,7 @@ def detect(
     *,
     threshold: float | None = None,
     min_area: int = LEAST_AREA,
-    grow: int = 0,
+    grow: int = GROWTH,
     device: str = "auto",
     threads: int | None = None,
     progress: Callable[[int, int], None] | None = None,
@@ -124,8 +124,9 @@ def detect(
     4 (RGB, alpha); what is fully transparent is never damaged. detector: see `load_detector`; by
     default the one that ships, loaded with `device` and `threads`. threshold: 0 to 1, the
     probability from which on a pixel is damaged, from the detector's card by default. min_area:
-    regions of fewer pixels are dropped. grow: pixels by which the rest is widened at last, the
-    commands' default is `GROWTH`. progress: told how many of how many tiles are done.
+    regions of fewer pixels are dropped. grow: pixels by which the rest is widened at last, where it
+    is not transparent. By default all is as the commands have it. progress: told how many of how
+    many tiles are done.
 
     Raises UsageError for pixels or options that do not fit, ModelError where the model or the
     device cannot be used.
@@ -138,13 +139,23 @@ def detect(
         detector = load_detector(device=device, threads=threads)
     found = probability(pixels, detector, progress)
     mask = to_mask(found, detector.card.threshold if threshold is None else threshold)
-    return MaskTools(min_area=min_area, grow=grow).apply(mask)
+    return MaskTools(min_area=min_area, grow=grow).apply(mask, transparent(pixels))
 
 
-def check_threshold(threshold: float | None) -> None:
-    """Raise UsageError unless the threshold is from 0 to 1, or None."""
+def check_threshold(threshold: float | None, name: str = "threshold") -> None:
+    """Raise UsageError unless the threshold, which is called `name`, is from 0 to 1, or None."""
     if threshold is not None and not 0 <= threshold <= 1:
-        raise UsageError(f"--threshold {threshold:g}: give a number from 0 to 1")
+        raise UsageError(f"{name} {threshold:g}: give a number from 0 to 1")
+
+
+def transparent(pixels: Pixels) -> Mask:
+    """What is fully transparent: bool (h, w), read-only where nothing can be.
+
+    pixels: as for `detect`.
+    """
+    shape = (pixels.shape[0], pixels.shape[1])
+    planes = pixels.reshape(*shape, -1)
+    return planes[..., -1] == 0 if planes.shape[2] % 2 == 0 else np.broadcast_to(False, shape)
 
 
 def to_mask(probability: Probability, threshold: float) -> Mask:
@@ -166,11 +177,10 @@ def probability(
     check_pixels(pixels)
     shape = (pixels.shape[0], pixels.shape[1])
     planes = pixels.reshape(*shape, -1)
-    channels = planes.shape[2]
-    clear: Mask = planes[..., -1] == 0 if channels % 2 == 0 else np.broadcast_to(False, shape)
+    clear = transparent(pixels)
     # Views: a grey photo shows its one channel three times.
     rgb: Pixels = (
-        planes[..., :3] if channels >= 3 else np.broadcast_to(planes[..., :1], (*shape, 3))
+        planes[..., :3] if planes.shape[2] >= 3 else np.broadcast_to(planes[..., :1], (*shape, 3))
     )
 
     sizes = [rgb]

@@ -30,24 +30,43 @@ class Found:
 
         Composed, because file systems spell the same accents differently.
         """
-        return unicodedata.normalize("NFC", self.name.with_suffix("").as_posix())
+        return _composed(self.name.with_suffix(""))
 
 
-def find(paths: Sequence[Path], *, apart: Sequence[Path] = ()) -> list[Found]:
+def _composed(name: Path) -> str:
+    return unicodedata.normalize("NFC", name.as_posix())
+
+
+def find(
+    paths: Sequence[Path],
+    *,
+    apart: Sequence[Path] = (),
+    pairs: Pairs | None = None,
+    passed: list[Path] | None = None,
+) -> list[Found]:
     """The photos at `paths`, files as given, folders with all below them in order of name.
 
     Files and folders in `apart` (masks, references, outputs) are passed over when they lie inside
     a folder, and so are results of earlier runs (restored photos, masks, overlays) whose photo is
-    there. A file that is named twice counts once. Raises UsageError for a path that does not exist
-    and a folder without photos.
+    there; but what is called like a mask or an overlay is a photo where `pairs` have a mask or an
+    infrared picture of its own for it, in another folder. `passed`: the results that are passed
+    over are appended to it. A file that is named twice counts once. Raises UsageError for a path
+    that does not exist and a folder without photos.
     """
     found: dict[Path, Found] = {}
     avoid = {path.resolve() for path in apart}
     for path in paths:
         if path.is_dir():
-            inside = [
-                one for one in _inside(path, avoid - {path.resolve()}) if not _is_own_result(one)
-            ]
+            place = path.resolve()
+            inside: list[Found] = []
+            results: list[Found] = []
+            for one in _inside(path, avoid - {place}):
+                # In a folder of masks that is searched itself, partners tell nothing.
+                own = pairs is not None and place not in avoid and pairs.has_own(one)
+                marks = (RESTORED,) if own else (RESTORED, MASK, OVERLAY)
+                (results if _is_result(one.path, *marks) else inside).append(one)
+            if passed is not None:
+                passed += [one.path for one in results]
             if not inside:
                 known = " ".join(sorted(photo.SUFFIXES))
                 raise UsageError(f"{path}: no photos in this folder; looked for {known}")
@@ -67,8 +86,8 @@ def find_results(path: Path) -> list[Found]:
     """
     if not path.is_dir():
         return find([path])
-    inside = [one for one in _inside(path, set()) if not _is_own_result(one, (MASK, OVERLAY))]
-    originals = {_without(RESTORED, one.path) for one in inside if _is_own_result(one, (RESTORED,))}
+    inside = [one for one in _inside(path, set()) if not _is_result(one.path, MASK, OVERLAY)]
+    originals = {_without(RESTORED, one.path) for one in inside if _is_result(one.path, RESTORED)}
     results = [one for one in inside if one.path.with_suffix("") not in originals]
     return results or find([path])
 
@@ -77,11 +96,21 @@ def _without(mark: str, path: Path) -> Path:
     return path.with_name(path.stem.removesuffix(mark))
 
 
-def _is_own_result(one: Found, marks: Sequence[str] = (RESTORED, MASK, OVERLAY)) -> bool:
-    """True for NAME-restored.SUFFIX, or another mark, beside a NAME of any suffix that we read."""
-    suffixes = (one.path.suffix, *sorted(photo.SUFFIXES))
-    stems = [_without(mark, one.path) for mark in marks if one.path.stem.endswith(mark)]
-    return any(stem.with_name(stem.name + suffix).exists() for stem in stems for suffix in suffixes)
+def _is_result(path: Path, *marks: str) -> bool:
+    """True for NAME-restored.SUFFIX, NAME-mask.png or NAME-overlay.png beside their NAME.
+
+    That is a photo of any suffix that we read; NAME may have the suffix too, as `mask_path` says.
+    """
+    for mark in marks:
+        if not path.stem.endswith(mark) or (mark != RESTORED and path.suffix.lower() != ".png"):
+            continue
+        name = _without(mark, path)
+        whole = [name] if photo.is_photo_name(name) else []
+        suffixes = (path.suffix, *sorted(photo.SUFFIXES))
+        photos = (*whole, *(name.with_name(name.name + suffix) for suffix in suffixes))
+        if any(one.exists() for one in photos):
+            return True
+    return False
 
 
 def _inside(folder: Path, avoid: set[Path]) -> Iterator[Found]:
@@ -103,12 +132,13 @@ def _inside(folder: Path, avoid: set[Path]) -> Iterator[Found]:
 class Partners:
     """The masks or the references of a run: one file for all photos, or a folder of them."""
 
-    def __init__(self, path: Path, what: str):
-        """`what` is the word for messages: "mask", "reference".
+    def __init__(self, path: Path, what: str, mark: str = ""):
+        """`what` is the word for messages: "mask", "reference". With a `mark` they may be called
+        NAME-mask of a photo NAME too.
 
         Raises UsageError where the path does not exist.
         """
-        self.path, self.what = path, what
+        self.path, self.what, self.mark = path, what, mark
         self._by_key: dict[str, list[Path]] = defaultdict(list)
         if path.is_dir():
             for found in _inside(path, set()):
@@ -121,9 +151,24 @@ class Partners:
         return bool(self._candidates(found))
 
     def _candidates(self, found: Found) -> list[Path]:
+        """What there is under the first of its names under which there is any; never itself."""
+        place = found.path.resolve()
+        for key in self._keys(found):
+            paths = [path for path in self._by_key.get(key, ()) if path.resolve() != place]
+            if paths:
+                return paths
+        return []
+
+    def _keys(self, found: Found) -> Iterator[str]:
+        """The names of its partners without suffix, the surest first."""
+        marks = ["", self.mark] if self.mark else [""]
+        if (self.path / found.name).parent.resolve() == found.path.parent.resolve():
+            marks.reverse()  # Among the photos, what has no mark may be one.
         # A result pairs with what its photo pairs with.
-        keys = (found.key, found.key.removesuffix(RESTORED))
-        return next((self._by_key[key] for key in keys if key in self._by_key), [])
+        original = found.name.with_stem(found.name.stem.removesuffix(RESTORED) or found.name.stem)
+        for name in dict.fromkeys((found.name, original)):
+            for key in (_composed(name), _composed(name.with_suffix(""))):
+                yield from (key + mark for mark in marks)
 
     def of(self, found: Found) -> Path:
         """The partner of a photo; raises PhotoError where there is none, or more than one."""
@@ -131,8 +176,9 @@ class Partners:
             return self.path
         candidates = self._candidates(found)
         if not candidates:
+            names = f"{found.key}.*" + (f" and {found.key}{self.mark}.*" if self.mark else "")
             raise PhotoError(
-                f"{found.path}: no {self.what} for it in {self.path}: looked for {found.key}.*"
+                f"{found.path}: no {self.what} for it in {self.path}: looked for {names}"
             )
         if len(candidates) > 1:
             names = ", ".join(path.name for path in candidates)
@@ -170,7 +216,7 @@ class Pairs:
 
     def __init__(self, beside: Beside):
         """Raises UsageError where a path does not exist."""
-        self._mask = _partners(beside.mask, "mask")
+        self._mask = _partners(beside.mask, "mask", MASK)
         self._infrared = _partners(beside.infrared, "infrared picture")
         self._exclude = _partners(beside.exclude, "mask to exclude")
         self._reference = _partners(beside.reference, "reference")
@@ -192,8 +238,8 @@ class Pairs:
         return any(one.has(found) for one in (self._mask, self._infrared) if one)
 
 
-def _partners(path: Path | None, what: str) -> Partners | None:
-    return Partners(path, what) if path else None
+def _partners(path: Path | None, what: str, mark: str = "") -> Partners | None:
+    return Partners(path, what, mark) if path else None
 
 
 def names_file(out: Path, photos: Sequence[Path], option: str = "-o") -> bool:
@@ -231,20 +277,34 @@ def restored_path(found: Found, out: Path | None, out_is_file: bool) -> Path:
     return out if out_is_file else out / found.name
 
 
-def mask_path(found: Found, out: Path | None, out_is_file: bool) -> Path:
+def mask_path(found: Found, out: Path | None, out_is_file: bool, *, whole: bool = False) -> Path:
     """Where the mask that was found goes, always lossless.
 
     Without `out` beside the photo as NAME-mask.png; else to the file `out`, or into the folder
-    `out` as NAME.png, where `--mask` finds it for its photo.
+    `out` as NAME.png, where `--mask` finds it for its photo. whole: NAME has the photo's suffix,
+    see `alike`.
     """
+    name = found.path.name if whole else found.path.stem
     if out is None:
-        return found.path.with_name(f"{found.path.stem}{MASK}.png")
-    return out if out_is_file else out / found.name.with_suffix(".png")
+        return found.path.with_name(f"{name}{MASK}.png")
+    return out if out_is_file else out / found.name.with_name(f"{name}.png")
 
 
-def overlay_path(found: Found, mask: Path) -> Path:
-    """Where the photo with the mask over it goes: beside the mask as NAME-overlay.png."""
-    return mask.with_name(f"{found.path.stem}{OVERLAY}.png")
+def overlay_path(found: Found, mask: Path, *, whole: bool = False) -> Path:
+    """Where the photo with the mask over it goes: beside the mask as NAME-overlay.png.
+
+    whole: as for `mask_path`.
+    """
+    return mask.with_name(f"{found.path.name if whole else found.path.stem}{OVERLAY}.png")
+
+
+def alike(photos: Sequence[Found], out: Path | None) -> set[Found]:
+    """The photos whose masks would have the place of another's, as a.jpg and a.tif in one folder:
+    theirs are named by the whole name. `out`: the folder for the masks, see `mask_path`."""
+    sharing: dict[Path, list[Found]] = defaultdict(list)
+    for one in photos:
+        sharing[mask_path(one, out, False).resolve()].append(one)
+    return {one for ones in sharing.values() if len(ones) > 1 for one in ones}
 
 
 def check_outputs(

@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
 #: More pixels than this are refused before they are decoded.
 MAX_PIXELS = 1_000_000_000
+#: A sample of which such a share is fully transparent or opaque is alpha, where it is called so.
+ALPHA_SHARE = 0.99
 
 _FORMATS = {
     ".png": "PNG",
@@ -146,6 +148,9 @@ def format_of(path: str | os.PathLike[str]) -> str | None:
 def read(path: Path) -> Photo:
     """Read a photo; its content, not its suffix, tells the format.
 
+    A film scanner's infrared in a TIFF goes into the metadata, as `read_with_infrared` says, but
+    for a sample that is called alpha: that is taken for alpha.
+
     Raises:
         PhotoError: There is no such file, or it cannot be opened, or see `decode`.
     """
@@ -155,14 +160,14 @@ def read(path: Path) -> Photo:
 def read_with_infrared(path: Path) -> tuple[Photo, Pixels]:
     """Read a film scanner's TIFF: the photo, grey or RGB, and its infrared channel.
 
-    Infrared is the one extra sample of each pixel, be it called alpha or not, as VueScan writes
-    it; or the one other page (or sub-image) of the same size, grey, as SilverFast does. Of a
-    photo with both, it is the sample. Thumbnails are passed over.
+    Infrared is the one extra sample of each pixel, as VueScan writes it, be it called alpha or
+    not, unless it is called so and looks like it; or the one other page (or sub-image) of the same
+    size, grey, as SilverFast does. Of a photo with both, it is the sample. Thumbnails are passed
+    over.
 
     Returns the photo as `read` would without the infrared, and the infrared, upright as the photo
     is, (height, width), uint8 or uint16, read-only. The photo's metadata hold it too, so that
     `write` puts it into a TIFF in the way in which it came; other formats have no room for it.
-    `read` refuses a TIFF of two pages, so read again with this what was written.
 
     Raises:
         PhotoError: The file cannot be read, is no TIFF, has no infrared or in another size.
@@ -170,7 +175,6 @@ def read_with_infrared(path: Path) -> tuple[Photo, Pixels]:
     photo = _decoded(_bytes(path), str(path), _decode_infrared)
     infrared = photo.metadata.infrared
     assert infrared is not None
-    infrared.flags.writeable = False
     return photo, infrared
 
 
@@ -241,6 +245,8 @@ def _decoded(data: bytes, name: str, decoder: Callable[[bytes], Photo]) -> Photo
     except Exception as error:  # A broken file makes codecs raise anything, SyntaxError included.
         raise PhotoError(f"{name}: not an image that can be read: {_reason(error)}") from error
     photo.pixels.flags.writeable = False
+    if photo.metadata.infrared is not None:
+        photo.metadata.infrared.flags.writeable = False
     return photo
 
 
@@ -541,16 +547,26 @@ def _decode_tiff(data: bytes) -> Photo:
     import tifffile
 
     with tifffile.TiffFile(io.BytesIO(data)) as file:
-        pages = _full_pages(file)
-        if len(pages) != 1:
+        page, *others = _full_pages(file)
+        infrared = None
+        with suppress(PhotoError):
+            infrared = _infrared_page(page, others)
+        if infrared:
+            return _with_infrared_page(page, infrared, data)
+        if others:
             raise PhotoError("several pages are not supported: save one of them first")
-        return _tiff_photo(pages[0], data)
+        if _extras(page) == 1 and _extra_kind(page) == 0:
+            with suppress(PhotoError):  # Not every layout that is read can be read with it.
+                return _with_infrared_sample(page, data)
+        return _tiff_photo(page, data)
 
 
 def _full_pages(file: TiffFile) -> list[TiffPage]:
     import tifffile
 
     pages = [page for page in file.pages if isinstance(page, tifffile.TiffPage)]
+    if not pages:
+        raise PhotoError("a TIFF without a picture")
     # Scanners add thumbnails as pages of their own, before the photo or after it.
     return [page for page in pages if not page.is_reduced] or pages
 
@@ -563,30 +579,55 @@ def _decode_infrared(data: bytes) -> Photo:
         raise PhotoError("not a TIFF, which alone has an infrared channel: try --infrared-file")
     with tifffile.TiffFile(io.BytesIO(data)) as file:
         page, *others = _full_pages(file)
-        _check_size(page.imagewidth, page.imagelength)
         _check_tiff(page, len(data))
-        orientation = _tiff_orientation(page)
-        extra = page.samplesperpixel - _colours(page)
+        extra = _extras(page)
         if extra > 1:
             raise PhotoError(f"{extra} extra channels, not infrared alone: try --infrared-file")
         if extra:
-            samples = _upright(_samples(page, data), orientation)
-            metadata = replace(_tiff_metadata(page, data), infrared=samples[..., -1].copy())
-            return Photo(np.ascontiguousarray(samples[..., :-1]), "TIFF", metadata)
-        others += [sub for sub in page.pages or () if isinstance(sub, tifffile.TiffPage)]
-        infrared = _infrared_page(page, [other for other in others if not other.is_reduced])
-        _check_tiff(infrared, len(data))
-        # It lies in the file as the photo does, so it is turned alike, whatever its own tag says.
-        turned = _upright(_samples(infrared, data), orientation)[..., 0]
-        photo = _tiff_photo(page, data)
-        metadata = replace(photo.metadata, infrared=turned.copy(), infrared_page=True)
-        return replace(photo, metadata=metadata)
+            photo = _with_infrared_sample(page, data)
+            assert photo.metadata.infrared is not None
+            if _extra_kind(page) == 0 or not _looks_like_alpha(photo.metadata.infrared):
+                return photo
+        return _with_infrared_page(page, _infrared_page(page, others), data)
+
+
+def _with_infrared_sample(page: TiffPage, data: bytes) -> Photo:
+    """The photo in this page, its last sample as infrared."""
+    _check_size(page.imagewidth, page.imagelength)
+    _check_tiff(page, len(data))
+    samples = _upright(_samples(page, data), _tiff_orientation(page))
+    metadata = replace(_tiff_metadata(page, data), infrared=samples[..., -1].copy())
+    return Photo(np.ascontiguousarray(samples[..., :-1]), "TIFF", metadata)
+
+
+def _with_infrared_page(page: TiffPage, infrared: TiffPage, data: bytes) -> Photo:
+    """The photo in this page, and its infrared in the other."""
+    photo = _tiff_photo(page, data)
+    _check_tiff(infrared, len(data))
+    # It lies in the file as the photo does, so it is turned alike, whatever its own tag says.
+    turned = _upright(_samples(infrared, data), _tiff_orientation(page))[..., 0]
+    metadata = replace(photo.metadata, infrared=turned.copy(), infrared_page=True)
+    return replace(photo, metadata=metadata)
+
+
+def _looks_like_alpha(sample: Pixels) -> bool:
+    """True if nearly all of it is fully transparent or opaque, as no infrared is."""
+    ends = (sample == 0) | (sample == np.iinfo(sample.dtype).max)
+    return float(ends.mean()) >= ALPHA_SHARE
 
 
 def _infrared_page(page: TiffPage, others: list[TiffPage]) -> TiffPage:
-    """The one of the other pages that is the infrared of this one."""
+    """The one of the other pages, and of this one's sub-images, that is its infrared.
+
+    Raises PhotoError where there is none, or where it is not certain.
+    """
+    import tifffile
+
+    others = others + [sub for sub in page.pages or () if isinstance(sub, tifffile.TiffPage)]
+    others = [other for other in others if not other.is_reduced]
     if not others:
-        found = "grey" if _colours(page) == 1 else "RGB"
+        found = {2: "RGB", 3: "palette colours", 6: "YCbCr"}.get(int(page.photometric), "grey")
+        found += " and transparency" if _extras(page) else ""
         raise PhotoError(f"no infrared channel, {found} alone: try --infrared-file")
     alike = [other for other in others if other.shape[:2] == page.shape[:2]]
     if not alike:
@@ -600,6 +641,10 @@ def _infrared_page(page: TiffPage, others: list[TiffPage]) -> TiffPage:
         )
     if alike[0].samplesperpixel > 1 or int(alike[0].photometric) not in (0, 1):
         raise PhotoError("the other page is in colour, so no infrared: try --infrared-file")
+    if alike[0].sampleformat != 1 or alike[0].bitspersample not in (8, 16):
+        floating = alike[0].sampleformat == 3
+        kind = "in floating point" if floating else f"of {alike[0].bitspersample}-bit depth"
+        raise PhotoError(f"infrared {kind} is not supported: try --infrared-file")
     return alike[0]
 
 
@@ -688,15 +733,25 @@ def _colours(page: TiffPage) -> int:
     return 3 if int(page.photometric) in (2, 6) else 1
 
 
+def _extras(page: TiffPage) -> int:
+    """How many extra samples a pixel has: alpha, infrared or padding."""
+    return int(page.samplesperpixel) - _colours(page)
+
+
+def _extra_kind(page: TiffPage) -> int:
+    """What the first extra sample is called: 0 nothing, 1 premultiplied and 2 straight alpha."""
+    return int(page.extrasamples[0]) if page.extrasamples else 2
+
+
 def _deep_tiff(page: TiffPage, data: bytes) -> Pixels:
     """The pixels of a TIFF that has 16 bits per channel, not yet upright."""
     pixels = _samples(page, data)
     colours = _colours(page)
-    kinds = tuple(int(kind) for kind in page.extrasamples) or (2,)
-    if pixels.shape[2] > colours and kinds[0] == 1:
+    kind = _extra_kind(page)
+    if pixels.shape[2] > colours and kind == 1:
         raise PhotoError("premultiplied 16-bit alpha is not supported: save it with straight alpha")
     # Unspecified extra samples are padding, as they are to Pillow.
-    kept = colours + (pixels.shape[2] > colours and kinds[0] == 2)
+    kept = colours + (pixels.shape[2] > colours and kind == 2)
     return np.ascontiguousarray(pixels[..., :kept], np.uint16)
 
 

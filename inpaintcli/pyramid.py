@@ -68,7 +68,7 @@ def _boxes(values: Floats) -> Floats:
 def doubled(
     pixels: Pixels, shape: tuple[int, int], strip: int = STRIP
 ) -> Iterator[tuple[int, Floats]]:
-    """A (h, w) or (h, w, 3) level at twice its size, cut to `shape`, bilinear, in strips from the top.
+    """A (h, w[, 3]) level at twice its size, cut to `shape`, bilinear, in strips from the top.
 
     `strip` is the number of rows of `pixels` in each. Yields (first row, float32 rows in [0, 1]).
     """

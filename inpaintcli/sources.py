@@ -4,7 +4,7 @@ done to it, whatever the source."""
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar, Literal, Protocol
 
@@ -13,7 +13,7 @@ import numpy as np
 from inpaintcli import infrared, photo
 from inpaintcli import mask as masks
 from inpaintcli.arrays import Mask, Pixels, size
-from inpaintcli.detect import Detector, probability, to_mask
+from inpaintcli.detect import Detector, probability, to_mask, transparent
 from inpaintcli.errors import PhotoError
 from inpaintcli.filling import Progress
 from inpaintcli.mask import MaskTools
@@ -22,18 +22,24 @@ from inpaintcli.photo import Photo
 
 SourceName = Literal["file", "detected", "infrared"]
 
+#: A larger share than this is rarely damage: what was found is to be looked at.
+MUCH = 0.1
+
 
 @dataclass(frozen=True, eq=False)
 class Damage:
     """What is damaged of a photo.
 
-    mask: bool (h, w). empty: where nothing is damaged why so, as a sentence without its end. notes:
-    what there is to say, one line each.
+    mask: bool (h, w). empty: why nothing is damaged where that is so, as a sentence without its
+    end; full: what is wrong where all of it is, one line. notes: what there is to say, one line
+    each. doubt: why nothing may be restored by it unseen, as a sentence without its end.
     """
 
     mask: Mask
-    empty: str = ""
+    empty: str
+    full: str
     notes: tuple[str, ...] = ()
+    doubt: str = ""
 
 
 #: Finds the damage of a photo that is open; raises PhotoError, or ModelError of a detector.
@@ -72,17 +78,18 @@ class Drawn:
             shape = (source.height, source.width)
             drawn = masks.read(file, invert=self.invert)
             mask = masks.adapt(drawn, file, shape, scale=self.fit)
-            if mask.all():
-                raise PhotoError(
-                    f"{file}: the mask is all white, so nothing of {path} is left to restore "
-                    f"from: white marks damage (--invert-mask swaps)"
-                )
             notes = []
             if not masks.same_proportions(drawn.shape, shape):
                 notes.append(f"the mask was stretched from {size(drawn.shape)} to {size(shape)}")
             if mask.mean() > 0.5:
                 notes.append(f"the mask covers {mask.mean():.0%} of the photo: --invert-mask swaps")
-            return Damage(mask, "the mask is empty (nothing is above half)", tuple(notes))
+            return Damage(
+                mask,
+                empty="the mask is empty (nothing is above half)",
+                full=f"{file}: the mask is all white, so nothing of {path} is left to restore "
+                f"from: white marks damage (--invert-mask swaps)",
+                notes=tuple(notes),
+            )
 
         return source, find
 
@@ -135,8 +142,8 @@ class Infrared:
             damage = _found(found.mask, path)
             if not found.silver:
                 return damage
-            note = "silver film, it seems, which stops infrared as damage does: look at the mask"
-            return Damage(damage.mask, damage.empty, (*damage.notes, note))
+            why = "infrared carries the picture, as silver film does: it cannot show damage"
+            return replace(damage, doubt=why)
 
         return source, find
 
@@ -144,10 +151,13 @@ class Infrared:
 def _found(mask: Mask, path: Path) -> Damage:
     """What is said of any mask that nobody drew."""
     share = float(mask.mean())
-    if share == 1:
-        raise PhotoError(f"{path}: all of it is taken for damage: raise --threshold")
-    notes = (f"{share:.0%} of it is taken for damage: look at it, or raise --threshold",)
-    return Damage(mask, "no damage found", notes if share > 0.5 else ())
+    note = f"{share:.0%} of it is taken for damage: look at it, or raise --threshold"
+    return Damage(
+        mask,
+        empty="no damage found",
+        full=f"{path}: all of it is taken for damage: raise --threshold",
+        notes=(note,) if share > MUCH else (),
+    )
 
 
 def _one_channel(picture: Photo) -> Pixels:
@@ -171,39 +181,44 @@ class Masking:
     fit: bool = False
 
     def open(self, path: Path, beside: Beside) -> tuple[Photo, Finder]:
-        """As `Source.open`: the photo, and what finds its damage, as it is to be restored."""
+        """As `Source.open`: the photo, and what finds its damage, as it is to be restored.
+
+        What is to be excluded has the last word, and so has transparency over a mask that was
+        found: nothing there is damaged.
+        """
         source, find_raw = self.source.open(path, beside)
+        given = self.source.name == "file"
 
         def find(progress: Progress | None) -> Damage:
             shape = (source.height, source.width)
             # What can fail in a moment does so before the work.
             exclude = self._excluded(path, beside.exclude, shape) if beside.exclude else None
             raw = find_raw(progress)
-            mask = self.tools.apply(raw.mask, exclude)
+            visible = self.tools.apply(raw.mask, None if given else transparent(source.pixels))
+            mask = visible if exclude is None else visible & ~exclude
             if mask.all():
-                grown = " and ".join(
-                    f"--{option} {value}"
-                    for option, value in (
-                        ("close-gaps", self.tools.close_gaps), ("grow-mask", self.tools.grow),
-                    )
-                    if value
-                )  # fmt: skip
-                raise PhotoError(
-                    f"{beside.mask or path}: {grown} makes the mask all white: lower it"
-                )
+                raise PhotoError(raw.full if raw.mask.all() else self._grown(beside.mask or path))
             if mask.any() or not raw.mask.any():
-                return Damage(mask, raw.empty, raw.notes)
-            if beside.exclude and self.tools.apply(raw.mask).any():
+                return replace(raw, mask=mask)
+            empty = raw.empty
+            if visible.any() and given:
                 raise PhotoError(
                     f"{beside.exclude}: leaves nothing of the damage of {path}: white marks what "
                     f"must not be touched"
                 )
-            empty = raw.empty
-            if self.source.name == "file":
+            if visible.any():
+                empty = "all that was found is excluded"
+            elif given:
                 empty = f"nothing in the mask is as large as --min-area {self.tools.min_area}"
-            return Damage(mask, empty, raw.notes)
+            return replace(raw, mask=mask, empty=empty)
 
         return source, find
+
+    def _grown(self, file: Path) -> str:
+        """What is wrong where a mask is all white since it was changed."""
+        changes = (("close-gaps", self.tools.close_gaps), ("grow-mask", self.tools.grow))
+        grown = " and ".join(f"--{option} {value}" for option, value in changes if value)
+        return f"{file}: {grown} makes the mask all white: lower it"
 
     def _excluded(self, path: Path, file: Path, shape: tuple[int, int]) -> Mask:
         exclude = masks.read_for(file, shape, scale=self.fit)

@@ -17,11 +17,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from inpaintcli import infrared, photo
+from inpaintcli import batch, infrared, photo
 from inpaintcli import mask as masks
 from inpaintcli.arrays import Mask, Pixels
 from inpaintcli.cli import main
 from inpaintcli.detect import GROWTH
+from inpaintcli.errors import ModelError, PhotoError
 from inpaintcli.photo import Photo
 from tests.helpers import (
     detector_file,
@@ -258,7 +259,7 @@ class TestRestore:
 
         photos, told = taken("--mask", "masks", "-o", "one")
         assert photos == ["in/a.png", "in/below/b.png"]
-        assert "1 photos in folders below left out: --recursive" in told
+        assert "1 photo in folders below left out: --recursive takes it" in told
         assert taken("--mask", "masks/a.png", "-o", "two")[0] == ["in/a.png"]
         everything = ["in/a.png", "in/below/b.png", "in/below/c.png"]
         assert taken("--mask", "masks/a.png", "-o", "three", "--recursive")[0] == everything
@@ -352,7 +353,9 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
         words = [command, *map(str, arguments)]
         if command == "restore" and "--model" not in words:
             words += ["--model", "telea"]
-        code = main.run([*words, "--threads", "1"])
+        if command in ("detect", "restore"):
+            words += ["--threads", "1"]
+        code = main.run(words)
         told = capsys.readouterr()
         return Ran(code, told.out, told.err)
 
@@ -402,7 +405,7 @@ class TestDetect:
         save(tmp_path / "in/below/b.png", scratched(dtype=np.uint16))
         flat = run("detect", "in", "-o", "flat")
         assert flat.code == 0
-        assert "1 photos in folders below left out" in flat.err
+        assert "1 photo in folders below left out: --recursive takes it" in flat.err
         done = run("detect", "in", "-o", "masks", "--recursive", "--overlay", "--json")
         assert [row["mask"] for row in done.rows] == ["masks/a.png", "masks/below/b.png"]
         assert [row["overlay"] for row in done.rows] == [
@@ -538,6 +541,12 @@ class TestDetect:
         mask = masks.read(tmp_path / "m.png")
         assert mask[stripe(240, 320)].mean() > 0.95
         assert mask.mean() < 0.05
+        done = run("score", "print-restored.tif", "ref.png", "--mask", "m.png", "--json")
+        assert done.rows[0]["scores"] == row["scores"]
+        again = run("restore", "print.tif", "--mask", "m.png", "-o", "again.tif")
+        assert (again.code, again.err) == (0, "")
+        same = (tmp_path / "again.tif").read_bytes()
+        assert same == (tmp_path / "print-restored.tif").read_bytes()
         restored, kept = photo.read_with_infrared(tmp_path / "print-restored.tif")
         assert (restored.pixels[~mask] == pixels[~mask]).all()
         assert (restored.pixels[mask] != pixels[mask]).any()
@@ -560,9 +569,29 @@ class TestDetect:
         monkeypatch.setattr(infrared, "find_damage", find_damage)
         save(tmp_path / "ir.png", light(40, 56))
         options = [] if threshold is None else ["--threshold", threshold]
+        told = "print.png: infrared carries the picture, as silver film does: it cannot show damage"
         done = run("detect", "print.png", "--infrared-file", "ir.png", *options)
         assert asked == [pytest.approx(0.5 if threshold is None else 1 - threshold)]
-        assert "print.png: silver film, it seems" in done.err
+        assert (done.code, done.err) == (0, f"{told}; look at the mask\n")
+        assert masks.read(tmp_path / "print-mask.png")[stripe()].all()
+        # Nobody looks at the mask of a photo that is restored at once.
+        done = run("restore", "print.png", "--infrared-file", "ir.png", *options)
+        assert done.code == FAILED
+        assert f"{told}; give --mask, or leave --infrared" in one_line(done.err)
+        assert not (tmp_path / "print-restored.png").exists()
+
+    def test_a_page_that_is_no_infrared_is_told(self, run: Run, tmp_path: Path) -> None:
+        import tifffile
+
+        pixels = picture(240, 320)
+        with tifffile.TiffWriter(tmp_path / "print.tif") as file:
+            file.write(pixels, photometric="rgb")
+            page = np.full((240, 320), 200, np.uint8)
+            page[:, np.arange(320) % 20 < 4] = 40
+            file.write(page, photometric="minisblack")
+        done = run("detect", "print.tif", "--infrared")
+        assert done.code == 0
+        assert "% of it is taken for damage: look at it, or raise --threshold" in done.err
 
     @pytest.mark.parametrize(
         ("arguments", "parts"),
@@ -586,6 +615,7 @@ class TestDetect:
             (["-o", "white.png"], ["white.png exists already: --overwrite"]),
             (["--fit-mask"], ["--fit-mask", "--exclude"]),
             (["--device", "tpu"], ["tpu"]),
+            (["--device", "banana", "--infrared-file", "white.png"], ["unknown device 'banana'"]),
             (["--mask", "white.png"], ["--mask"]),
         ],
     )
@@ -610,14 +640,22 @@ class TestDetect:
         )
         given = save_mask(tmp_path / "given.png", stripe())
         for words in (["detect"], ["restore"], ["restore", "--mask", given]):
-            for file, why in (
-                ("white.png", "white.png: is all white, so nothing of print.png may be restored"),
-                ("wide.png", "wide.png: leaves nothing of the damage of print.png"),
-            ):
-                done = run(words[0], "print.png", *words[1:], "--exclude", file)
-                assert done.code == FAILED
-                assert why in one_line(done.err)
+            done = run(words[0], "print.png", *words[1:], "--exclude", "white.png")
+            assert done.code == FAILED
+            told = "white.png: is all white, so nothing of print.png may be restored"
+            assert told in one_line(done.err)
+        done = run("restore", "print.png", "--mask", given, "--exclude", "wide.png")
+        assert done.code == FAILED
+        assert "wide.png: leaves nothing of the damage of print.png" in one_line(done.err)
         assert not list(tmp_path.glob("print-*"))
+        # What was found wrongly may be all that was found.
+        for command, what in (("detect", "the mask is black"), ("restore", "copied through")):
+            done = run(command, "print.png", "--exclude", "wide.png")
+            assert done.code == 0
+            assert done.err == f"print.png: all that was found is excluded: {what}\n"
+        assert not masks.read(tmp_path / "print-mask.png").any()
+        copied = (tmp_path / "print-restored.png").read_bytes()
+        assert copied == (tmp_path / "print.png").read_bytes()
         # In a folder only the photos that have one are kept from something.
         save(tmp_path / "in/print.png", scratched())
         save(tmp_path / "in/other.png", scratched())
@@ -625,6 +663,76 @@ class TestDetect:
         ring = masks.grow(stripe(), GROWTH) & ~stripe()
         np.testing.assert_array_equal(masks.read(tmp_path / "out/print.png"), ring)
         assert masks.read(tmp_path / "out/other.png")[stripe()].all()
+
+    def test_all_is_damaged_but_what_is_excluded(self, run: Run, tmp_path: Path) -> None:
+        save_mask(tmp_path / "all.png", np.ones((40, 56), bool))
+        save_mask(tmp_path / "most.png", masks.grow(stripe(), 20))
+        save_mask(tmp_path / "face.png", ~stripe())
+        save(tmp_path / "white.png", np.full((40, 56, 3), 255, np.uint8))
+        for words in (
+            ["restore", "print.png", "--mask", "all.png"],
+            ["restore", "print.png", "--mask", "most.png", "--grow-mask", 90],
+            ["restore", "white.png"],
+        ):
+            keep = ["--save-mask", "m.png", "--overwrite"]
+            assert run(*words, *keep).code == FAILED
+            done = run(*words, *keep, "--exclude", "face.png")
+            assert done.code == 0, done.err
+            np.testing.assert_array_equal(masks.read(tmp_path / "m.png"), stripe())
+
+    def test_nothing_is_found_where_nothing_is_seen(self, run: Run, tmp_path: Path) -> None:
+        pixels = np.dstack([scratched(), np.full((40, 56), 255, np.uint8)])
+        seen = ~masks.grow(stripe(), 1) | stripe()
+        pixels[~seen, 3] = 0
+        save(tmp_path / "print.png", pixels)
+        assert run("detect", "print.png", "-o", "m.png").code == 0
+        found = masks.read(tmp_path / "m.png")
+        np.testing.assert_array_equal(found, masks.grow(stripe(), GROWTH) & seen)
+        # Whoever gives a mask knows what it is for.
+        save_mask(tmp_path / "wide.png", masks.grow(stripe(), 1))
+        assert run("restore", "print.png", "--mask", "wide.png", "--save-mask", "n.png").code == 0
+        given = masks.read(tmp_path / "n.png")
+        np.testing.assert_array_equal(given, masks.grow(stripe(), 1))
+
+    def test_masks_beside_the_photos_pair_with_them(self, run: Run, tmp_path: Path) -> None:
+        save(tmp_path / "s/a.png", scratched())
+        assert run("detect", "s").code == 0
+        done = run("restore", "s", "--mask", "s", "--exclude", "s", "--json")
+        assert done.code == 0
+        assert [row["mask"] for row in done.rows] == ["s/a-mask.png"]
+        restored = load(tmp_path / "s/a-restored.png")
+        far = ~masks.grow(stripe(), GROWTH)
+        assert (restored[far] == scratched()[far]).all()
+        done = run("detect", "s/a.png", "--infrared-file", "s", "-o", "x.png")
+        assert done.code == FAILED
+        assert "s/a.png: no infrared picture for it in s" in one_line(done.err)
+
+    def test_what_is_passed_over_is_told(self, run: Run, tmp_path: Path) -> None:
+        for name in ("venice.jpg", "venice-mask.jpg", "venice-overlay.tif"):
+            save(tmp_path / "in" / name, scratched())
+        done = run("detect", "in", "--json")
+        assert (len(done.rows), done.err) == (3, "")
+        for number, told in ((3, "3 files passed over"), (1, "1 file passed over")):
+            done = run("detect", "in", "-o", "out", "--overwrite", "--json")
+            assert told in done.err
+            assert len(done.rows) == 3
+            for path in sorted((tmp_path / "in").glob("*-mask.png"))[: number - 1]:
+                path.unlink()
+        assert run("detect", "in", "-o", "out", "--overwrite", "--quiet").err == ""
+
+    def test_photos_that_differ_in_suffix_alone(self, run: Run, tmp_path: Path) -> None:
+        for name in ("a.jpg", "a.tif", "b.png"):
+            save(tmp_path / "k" / name, scratched())
+        done = run("detect", "k", "-o", "km", "--overlay", "--json")
+        assert (done.code, done.err) == (0, "")
+        assert {path.name for path in (tmp_path / "km").iterdir()} == {
+            "a.jpg.png", "a.tif.png", "b.png",
+            "a.jpg-overlay.png", "a.tif-overlay.png", "b-overlay.png",
+        }  # fmt: skip
+        done = run("restore", "k", "--mask", "km", "-o", "out", "--save-mask", "kept", "--json")
+        assert [row["mask"] for row in done.rows] == [
+            "kept/a.jpg.png", "kept/a.tif.png", "kept/b.png",
+        ]  # fmt: skip
 
     def test_a_missing_or_wrong_detector_ends_the_run(self, run: Run, tmp_path: Path) -> None:
         for command in ("detect", "restore"):
@@ -656,6 +764,50 @@ class TestRestoreWithoutMask:
         assert row["mask"] == "kept/m.png"
         assert (row["mask_source"], row["regions"]) == ("detected", 1)
         assert row["damaged"] == pytest.approx(mask.mean())
+
+    @pytest.mark.parametrize("model", ["telea", "photo"])
+    def test_16_bit_stays_exact(self, run: Run, tmp_path: Path, model: str) -> None:
+        pixels = scratched(dtype=np.uint16)
+        save(tmp_path / "deep.tif", pixels)
+        done = run("restore", "deep.tif", "--save-mask", "m.png", "--model", model)
+        assert done.code == 0, done.err
+        mask = masks.read(tmp_path / "m.png")
+        np.testing.assert_array_equal(mask, masks.grow(stripe(), GROWTH))
+        restored = load(tmp_path / "deep-restored.tif")
+        assert restored.dtype == np.uint16
+        assert (restored[~mask] == pixels[~mask]).all()
+        assert (restored[stripe()] < 65535).all()
+
+    def test_no_mask_without_its_photo(
+        self, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        really_write = photo.write
+
+        def write(source: Photo, path: Path) -> None:
+            if path.name == "print-restored.png":
+                raise PhotoError(f"{path}: cannot be written: no space left on device")
+            really_write(source, path)
+
+        monkeypatch.setattr(photo, "write", write)
+        done = run("restore", "print.png", "--save-mask", "m.png")
+        assert done.code == FAILED
+        assert "print-restored.png: cannot be written" in one_line(done.err)
+        assert not (tmp_path / "m.png").exists()
+
+    def test_a_model_that_fails_after_photos_are_done_ends_no_run(
+        self, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def restore(*_: object, **__: object) -> Pixels:
+            raise ModelError("x.onnx: the model failed")
+
+        monkeypatch.setattr(batch, "restore", restore)
+        for name, pixels in (("a", picture()), ("b", scratched()), ("c", picture())):
+            save(tmp_path / f"in/{name}.png", pixels)
+        done = run("restore", "in", "--json")
+        assert done.code == FAILED
+        assert [row["status"] for row in done.rows] == ["copied", "failed", "copied"]
+        done = run("restore", "in/b.png", "in/a.png", "-o", "out", "--json")
+        assert (done.code, done.rows) == (NO_MODEL, [])
 
     def test_nothing_found_copies_the_bytes_and_says_so(self, run: Run, tmp_path: Path) -> None:
         save(tmp_path / "clean.jpg", picture())

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from inpaintcli import detect, load_detector, pyramid, restore
 from inpaintcli.arrays import Floats, Pixels
 from inpaintcli.detect import (
+    GROWTH,
     LEAST_SIDE,
     Detector,
     DetectorCard,
@@ -21,7 +22,17 @@ from inpaintcli.detect import (
     to_mask,
 )
 from inpaintcli.errors import ModelError, UsageError
-from inpaintcli.pairing import Beside, Found, Pairs, find, find_results, mask_path, overlay_path
+from inpaintcli.mask import grow
+from inpaintcli.pairing import (
+    Beside,
+    Found,
+    Pairs,
+    alike,
+    find,
+    find_results,
+    mask_path,
+    overlay_path,
+)
 from tests.helpers import MeanFill, detector_file, picture, save, save_mask, scratched, stripe
 
 onnx = pytest.importorskip("onnx")
@@ -125,7 +136,7 @@ def test_white_pixels_are_found_at_any_size_depth_and_colour(
         expected &= pixels[..., -1] > 0
     kept = pixels.copy()
     given_ = pixels[..., 0] if channels == 0 else pixels
-    np.testing.assert_array_equal(detect(given_, White(), min_area=0), expected)
+    np.testing.assert_array_equal(detect(given_, White(), min_area=0, grow=0), expected)
     np.testing.assert_array_equal(pixels, kept)
 
 
@@ -192,7 +203,7 @@ def test_a_wide_stain_that_full_size_does_not_see_is_found_from_the_sizes_below(
     pixels[100:180, 100:220] = 255
     pixels[::2, ::2][50:90, 50:110] = 200  # Full size sees a lattice, half size sees grey.
     hinted = load_detector(detector_file(tmp_path / "d.onnx", hint=0.9, levels=2), threads=1)
-    assert not detect(pixels, hinted)[100:180:2, 100:220:2].any()
+    assert not detect(pixels, hinted, grow=0)[100:180:2, 100:220:2].any()
     pixels[100:180, 100:220] = 250
     assert detect(pixels, hinted)[100:180, 100:220].all()
 
@@ -223,13 +234,18 @@ def test_specks_are_dropped_and_the_rest_is_grown() -> None:
     pixels = np.zeros((40, 50, 3), np.uint8)
     pixels[5:8, 5:8] = 255  # 9 px
     pixels[20, 10:30] = 255  # 20 px
-    by_default = detect(pixels, White())
-    assert by_default.sum() == 20
-    assert detect(pixels, White(), min_area=9).sum() == 29
+    np.testing.assert_array_equal(detect(pixels, White()), detect(pixels, White(), grow=GROWTH))
+    assert detect(pixels, White(), grow=0).sum() == 20
+    assert detect(pixels, White(), grow=0, min_area=9).sum() == 29
     assert detect(pixels, White(), min_area=0, grow=1)[4, 6]
     grown = detect(pixels, White(), grow=2)
     assert grown[18:23, 10:30].all()
     assert not grown[:17].any()
+    # Nothing is damaged where nothing can be seen.
+    alpha = np.full((40, 50, 1), 255, np.uint8)
+    alpha[19] = 0
+    seen = detect(np.dstack([pixels, alpha]), White(), grow=2)
+    np.testing.assert_array_equal(seen, grown & (alpha[..., 0] > 0))
 
 
 def test_the_cards_threshold_holds_where_none_is_given() -> None:
@@ -241,7 +257,7 @@ def test_the_cards_threshold_holds_where_none_is_given() -> None:
 
 @pytest.mark.parametrize("threshold", [-0.1, 1.1, float("nan"), float("inf")])
 def test_bad_calls(threshold: float) -> None:
-    with pytest.raises(UsageError, match=r"--threshold .* from 0 to 1"):
+    with pytest.raises(UsageError, match=r"^threshold .* from 0 to 1"):
         detect(picture(), White(), threshold=threshold)
     with pytest.raises(UsageError, match="min_area -1"):
         detect(picture(), White(), min_area=-1)
@@ -254,7 +270,7 @@ def test_bad_calls(threshold: float) -> None:
 def test_found_damage_can_be_restored(stub: Detector) -> None:
     pixels = scratched(120, 160)
     mask = detect(pixels, stub)
-    np.testing.assert_array_equal(mask, stripe(120, 160))
+    np.testing.assert_array_equal(mask, grow(stripe(120, 160), GROWTH))
     restored = restore(pixels, mask, MeanFill(64))
     assert (restored[mask] < 255).any(1).all()
 
@@ -313,12 +329,49 @@ def test_masks_and_overlays_lie_beside_the_photo_or_where_they_pair(tmp_path: Pa
 
 def test_masks_and_overlays_of_an_earlier_run_are_no_photos(tmp_path: Path) -> None:
     for name in ("a.jpg", "a-mask.png", "a-overlay.png", "a-restored.jpg", "alone-mask.png",
-                 "a-restored-mask.png"):  # fmt: skip
+                 "a-restored-mask.png", "a.jpg-mask.png", "a.jpg-overlay.png"):  # fmt: skip
         save(tmp_path / name, picture())
-    assert [one.name.name for one in find([tmp_path])] == ["a.jpg", "alone-mask.png"]
+    passed: list[Path] = []
+    found = find([tmp_path], passed=passed)
+    assert [one.name.name for one in found] == ["a.jpg", "alone-mask.png"]
+    assert len(passed) == 6
     assert [one.name.name for one in find_results(tmp_path)] == ["a-restored.jpg", "alone-mask.png"]
     # Named, it is taken.
     assert [one.name.name for one in find([tmp_path / "a-mask.png"])] == ["a-mask.png"]
+
+
+def test_photos_that_are_called_like_masks_are_photos(tmp_path: Path) -> None:
+    """By their suffix, or for they have a mask of their own."""
+    photos = ["venice-mask.jpg", "venice-overlay.tif", "venice.jpg"]
+    for name in (*photos, "venice-mask.png", "venice-overlay.png"):
+        save(tmp_path / "in" / name, picture())
+    assert [one.name.name for one in find([tmp_path / "in"])] == photos
+    save_mask(tmp_path / "masks/venice-mask.png", stripe())
+    pairs = Pairs(Beside(mask=tmp_path / "masks"))
+    found = find([tmp_path / "in"], pairs=pairs)
+    assert [one.name.name for one in found] == sorted([*photos, "venice-mask.png"])
+    # A mask beside its photo is none of its own.
+    pairs = Pairs(Beside(mask=tmp_path / "in"))
+    found = find([tmp_path / "in"], apart=[tmp_path / "in"], pairs=pairs)
+    assert [one.name.name for one in found] == photos
+
+
+def test_photos_that_differ_in_suffix_have_masks_by_their_whole_names(tmp_path: Path) -> None:
+    jpg, tif, other = (Found(tmp_path / name, Path(name)) for name in ("a.jpg", "a.tif", "b.jpg"))
+    out = tmp_path / "masks"
+    for folder in (None, out):
+        assert alike([jpg, tif, other], folder) == {jpg, tif}
+        assert alike([jpg, other], folder) == set()
+    mask = mask_path(jpg, out, False, whole=True)
+    assert mask == out / "a.jpg.png"
+    assert overlay_path(jpg, mask, whole=True) == out / "a.jpg-overlay.png"
+    assert mask_path(tif, None, False, whole=True) == tmp_path / "a.tif-mask.png"
+    for name in ("a.png", "a.jpg.png", "b.png"):
+        save_mask(out / name, stripe())
+    masks = Pairs(Beside(mask=out))
+    assert [masks.of(one).mask for one in (jpg, tif, other)] == [
+        out / "a.jpg.png", out / "a.png", out / "b.png",
+    ]  # fmt: skip
 
 
 def test_a_folder_of_masks_to_exclude_may_have_gaps(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Old-looking photographs: changed in look, not in size or depth, and the same for the same seed."""
+"""Old-looking photographs: changed in look, not in size or depth, and alike for the same seed."""
 
 from __future__ import annotations
 
@@ -70,7 +70,8 @@ def test_a_scan_changes_little() -> None:
     pixels = np.asarray(picture(120, 160, 3), np.uint8)
     for seed in range(20):
         scan = scanned(pixels, np.random.default_rng(seed))
-        assert (scan.shape, scan.dtype) == (pixels.shape, np.uint8)
+        assert scan.shape == pixels.shape
+        assert scan.dtype == np.uint8
         assert np.abs(scan.astype(int) - pixels).mean() < 12
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from inpaintcli.errors import PhotoError, UsageError
 from inpaintcli.pairing import (
+    MASK,
     Found,
     Partners,
     check_outputs,
@@ -78,6 +79,29 @@ def test_partners_pair_by_relative_name_without_suffix(tmp_path: Path) -> None:
         masks.of(Found(Path("x/two.jpg"), Path("two.jpg")))
     one = Partners(tmp_path / "masks/a.png", "mask")
     assert one.of(Found(Path("any.jpg"), Path("any.jpg"))) == tmp_path / "masks/a.png"
+
+
+def test_a_photo_is_no_partner_of_its_own(tmp_path: Path) -> None:
+    touch(tmp_path, "a.png", "a-mask.png", "a-restored.png", "b.png", "c.tif", "c.jpg")
+    touch(tmp_path, "c.jpg-mask.png", "c-mask.png")
+    a, b, tif, jpg, restored = (
+        Found(tmp_path / name, Path(name))
+        for name in ("a.png", "b.png", "c.tif", "c.jpg", "a-restored.png")
+    )
+    masks = Partners(tmp_path, "mask", MASK)
+    for one, name in ((a, "a-mask"), (restored, "a-mask"), (tif, "c-mask"), (jpg, "c.jpg-mask")):
+        assert masks.of(one) == tmp_path / f"{name}.png"
+    with pytest.raises(PhotoError, match=r"b\.png: no mask for it .* b\.\* and b-mask\.\*"):
+        masks.of(b)
+    for what in ("mask to exclude", "infrared picture"):
+        partners = Partners(tmp_path, what)
+        assert partners.if_any(a) is None
+        with pytest.raises(PhotoError, match=f"no {what} for it"):
+            partners.of(b)
+    assert Partners(tmp_path, "reference").of(restored) == a.path
+    # In a folder of masks the plain name is the surer one.
+    touch(tmp_path / "masks", "a.png", "a-mask.png")
+    assert Partners(tmp_path / "masks", "mask", MASK).of(a) == tmp_path / "masks/a.png"
 
 
 def test_where_results_go(tmp_path: Path) -> None:

@@ -1052,13 +1052,51 @@ def test_infrared_is_written_as_it_came(
     whole = [before.pixels.squeeze(), infrared] if apart else [np.dstack([before.pixels, infrared])]
     for page, expected in zip(pages, whole, strict=True):
         np.testing.assert_array_equal(page, expected)
-    if apart:
-        assert "several pages" in refusal(path, photo.read, path)
-    else:
-        np.testing.assert_array_equal(photo.read(path).pixels, before.pixels)
+    # Who does not ask for infrared keeps it all the same.
+    plain = photo.read(path)
+    np.testing.assert_array_equal(plain.pixels, before.pixels)
+    photo.write(plain, path)
+    np.testing.assert_array_equal(photo.read_with_infrared(path)[1], infrared)
+    assert plain.metadata.infrared_page == apart
     # Other formats hold the photo alone.
     np.testing.assert_array_equal(photo.decode(photo.encode(after, ".png", "x"), "x").pixels,
                                   before.pixels)  # fmt: skip
+
+
+@pytest.mark.parametrize("dtype", DEEP)
+@pytest.mark.parametrize("kind", ["assocalpha", "unassalpha"])
+def test_transparency_is_no_infrared(kind: str, dtype: Any, tmp_path: Path) -> None:
+    pixels = np.full((40, 50, 4), np.iinfo(dtype).max, dtype)
+    pixels[10:20, 10:20, 3] = 0
+    pixels[9, 10:30, 3] = 99  # 1 % is an edge.
+    rgba = (pixels, RGBI | {"extrasamples": [kind]})
+    path = saved_tiff(tmp_path, rgba)
+    said = refusal(path, photo.read_with_infrared, path)
+    assert "no infrared channel, RGB and transparency alone: try --infrared-file" in said
+    if kind == "unassalpha":
+        infrared = noise(40, 50, 1)[..., 0]
+        read, found = photo.read_with_infrared(saved_tiff(tmp_path, rgba, (infrared, GREY)))
+        np.testing.assert_array_equal(read.pixels, pixels)
+        np.testing.assert_array_equal(found, infrared)
+    pixels[9, 30, 3] = 99  # More is a scanner's infrared under a wrong name.
+    path = saved_tiff(tmp_path, rgba)
+    np.testing.assert_array_equal(photo.read_with_infrared(path)[1], pixels[..., 3])
+    undeclared = (pixels // 99, RGBI | {"extrasamples": ["unspecified"]})
+    path = saved_tiff(tmp_path, undeclared)
+    np.testing.assert_array_equal(photo.read_with_infrared(path)[1], pixels[..., 3] // 99)
+
+
+def test_other_pages_are_no_infrared_to_a_plain_read(tmp_path: Path) -> None:
+    rgb, grey = noise(9, 8, 3), noise(9, 8, 1)[..., 0]
+    for other in (rgb, grey[:-1], grey > 99, grey.astype(np.float32)):
+        told = RGB if other is rgb else GREY
+        path = saved_tiff(tmp_path, (rgb, RGB), (other, told))
+        assert "several pages" in refusal(path, photo.read, path)
+    path = saved_tiff(tmp_path, (rgb, RGB), (grey, GREY), (grey, GREY))
+    assert "several pages" in refusal(path, photo.read, path)
+    # Sub-images of other kinds are passed over.
+    path = saved_tiff(tmp_path, (rgb, RGB | {"subifds": 1}), (rgb, RGB))
+    assert photo.read(path).metadata.infrared is None
 
 
 def test_infrared_of_another_depth_is_written_on_a_page(tmp_path: Path) -> None:
@@ -1078,6 +1116,10 @@ def test_no_infrared(tmp_path: Path) -> None:
     cases: list[tuple[str, list[Any]]] = [
         ("RGB alone", [(rgb, RGB)]),
         ("grey alone", [(grey, GREY)]),
+        (
+            "palette colours alone",
+            [(grey, {"photometric": "palette", "colormap": noise(3, 256, 1, np.uint16)[..., 0]})],
+        ),
         ("RGB alone", [(rgb, RGB), (small, GREY | reduced)]),
         ("RGB alone", [(rgb, RGB), (grey, GREY | reduced)]),
         ("the other page is 7x9, the photo 8x9", [(rgb, RGB), (small, GREY)]),
@@ -1116,6 +1158,12 @@ def test_unspecified_samples_are_no_alpha(dtype: Any) -> None:
     pixels = noise(9, 8, 4, dtype)
     read = photo.decode(tiff(pixels, **RGBI, extrasamples=["unspecified"]), "x")
     np.testing.assert_array_equal(read.pixels, pixels[..., :3])
+    # They may be infrared, and are kept.
+    again = tifffile.imread(io.BytesIO(photo.encode(read, ".tif", "x")))
+    np.testing.assert_array_equal(again, pixels)
+    # A layout of which the sample cannot be had is read as ever.
+    grey = tiff(pixels[..., :3], photometric="rgb", compression="zlib")
+    assert photo.decode(grey, "x").metadata.infrared is None
 
 
 # ---- Silence -------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from inpaintcli import mask as masks
 from inpaintcli import photo, report
 from inpaintcli.cli import options
 from inpaintcli.cli.progress import Bars
+from inpaintcli.cli.running import passed_over
 from inpaintcli.damage import Kind, check_recipe, old_looking
 from inpaintcli.damage import damage as damage_pixels
 from inpaintcli.errors import ExitCode, PhotoError, reason
@@ -100,7 +101,8 @@ def damage(
     `inpaint restore trial/damaged --mask trial/masks --reference photos -o trial/restored`
     """
     check_recipe(count, thickness, coverage, kind)
-    found = find(photos, apart=[out])
+    passed: list[Path] = []
+    found = find(photos, apart=[out], passed=passed)
     rows = [
         Row(
             one.path, _place(out / "damaged", one), _place(out / "masks", one),
@@ -113,6 +115,8 @@ def damage(
 
     done: list[Row] = []
     with Bars(len(found), quiet=quiet) as bars:
+        for note in () if quiet else passed_over(passed):
+            bars.say(note)
         for one, row in zip(found, rows, strict=True):
             bars.photo(one.path)
             try:

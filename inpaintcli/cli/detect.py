@@ -14,7 +14,7 @@ from inpaintcli.batch import Job, Outcome, Written
 from inpaintcli.cli import options
 from inpaintcli.cli.running import carry_out, taken
 from inpaintcli.filling import Progress
-from inpaintcli.pairing import Beside, Found, mask_path, overlay_path
+from inpaintcli.pairing import Beside, Found, alike, mask_path, overlay_path
 from inpaintcli.sources import Masking
 
 
@@ -55,27 +55,30 @@ def detect(
 
     White is damaged. Without `-o` the mask lies beside the photo as NAME-mask.png; in a folder it
     is NAME.png, so that `inpaint restore --mask` finds it. With --overlay the photo with its
-    damage in red lies beside the mask, to look at. Photos in folders below a DIR are taken with
-    --recursive.
+    damage in red lies beside the mask, to look at. Where photos differ in their suffix alone, NAME
+    has it too. Photos in folders below a DIR are taken with --recursive, or where a folder given
+    with --infrared-file has one for them.
 
     Example: `inpaint detect scans -o masks --overlay`, then `inpaint restore scans --mask masks`
     """
     beside = Beside(infrared=infrared_file, exclude=exclude)
     options.check_found(threshold, infrared, beside)
     options.check_given(False, fit_mask, beside)
-    found, left_out = taken(photos, beside, [out], recursive=recursive)
+    run = taken(photos, beside, [out], recursive=recursive)
     out_is_file = bool(out and options.names_mask(out, photos, "-o"))
+    twins = alike(run.photos, out)
 
     def place(one: Found) -> Written:
-        mask = mask_path(one, out, out_is_file)
-        return Written(mask=mask, overlay=overlay_path(one, mask) if overlay else None)
+        mask = mask_path(one, out, out_is_file, whole=one in twins)
+        shown = overlay_path(one, mask, whole=one in twins) if overlay else None
+        return Written(mask=mask, overlay=shown)
 
     masking = Masking(
         options.finding(threshold, infrared, beside, device, threads),
         options.tools(grow_mask, min_area, close_gaps, given=False),
         fit_mask,
     )
-    plan = batch.plan(found, beside, place, overwrite=overwrite)
+    plan = batch.plan(run.photos, beside, place, overwrite=overwrite)
 
     def work(job: Job, progress: Progress | None) -> Outcome:
         return batch.detect_file(job, masking, progress)
@@ -84,7 +87,7 @@ def detect(
         plan,
         lambda on_start: batch.run(plan.jobs, work, on_start),
         _table,
-        left_out=left_out,
+        notes=run.notes,
         quiet=quiet,
         json=json,
     )

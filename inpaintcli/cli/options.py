@@ -13,6 +13,7 @@ from inpaintcli.detect import GROWTH, LEAST_AREA, check_threshold, load_detector
 from inpaintcli.errors import UsageError
 from inpaintcli.mask import MaskTools
 from inpaintcli.pairing import Beside, names_file
+from inpaintcli.runtime import check_device
 
 
 def path(text: str) -> Path:
@@ -95,7 +96,7 @@ Threads = Annotated[
 
 def check_found(threshold: float | None, infrared: bool, beside: Beside) -> None:
     """Raise UsageError where the options that say how damage is found do not go together."""
-    check_threshold(threshold)
+    check_threshold(threshold, "--threshold")
     if infrared and beside.infrared:
         raise UsageError("--infrared and --infrared-file exclude each other: give one of them")
     if beside.mask:
@@ -136,7 +137,9 @@ def finding(
     device: str,
     threads: int | None,
 ) -> sources.Source:
-    """What finds damage; raises ModelError where the detector cannot be used."""
+    """What finds damage; raises ModelError where the detector cannot be used, UsageError where
+    there is no such device, needed or not."""
+    check_device(device)
     if infrared or beside.infrared:
         return sources.Infrared() if threshold is None else sources.Infrared(1 - threshold)
     return sources.Detected(load_detector(device=device, threads=threads), threshold)

@@ -17,7 +17,7 @@ from inpaintcli.errors import UsageError
 from inpaintcli.filling import Progress
 from inpaintcli.grain import parse_strength
 from inpaintcli.inpainters.registry import DEFAULT, load_model
-from inpaintcli.pairing import Beside, Found, mask_path, names_file, restored_path
+from inpaintcli.pairing import Beside, Found, alike, mask_path, names_file, restored_path
 from inpaintcli.restore import tiles_of
 from inpaintcli.sources import Drawn, Masking
 
@@ -107,8 +107,8 @@ def restore(
     is found. A mask is white where the photo is damaged; in a mask with transparency, whatever is
     painted is damaged. Without `-o` the result lies beside the photo as NAME-restored.SUFFIX.
     Masks, references and the like in a folder are paired with photos by relative name without
-    suffix. Of the folders below a DIR only photos that have a mask of their own are taken, all of
-    them with --recursive.
+    suffix. Photos in folders below a DIR are taken with --recursive, or where a folder given with
+    --mask or --infrared-file has one for them.
 
     Examples: `inpaint restore print.jpg`, `inpaint restore print.jpg --mask print-mask.png`
     """
@@ -118,14 +118,15 @@ def restore(
     if in_place and out:
         raise UsageError("--in-place and -o exclude each other: give one of them")
     parse_strength(grain)
-    found, left_out = taken(photos, beside, [out, save_mask], recursive=recursive)
+    run = taken(photos, beside, [out, save_mask], recursive=recursive)
     out_is_file = bool(out and names_file(out, photos))
     save_is_file = bool(save_mask and options.names_mask(save_mask, photos, "--save-mask"))
+    twins = alike(run.photos, save_mask) if save_mask else set()
 
     def place(one: Found) -> Written:
         return Written(
             one.path if in_place else restored_path(one, out, out_is_file),
-            mask_path(one, save_mask, save_is_file) if save_mask else None,
+            mask_path(one, save_mask, save_is_file, whole=one in twins) if save_mask else None,
         )
 
     inpainter = load_model(model, device=device, threads=threads)
@@ -138,7 +139,7 @@ def restore(
         fit_mask,
     )
     how = batch.RestoreOptions(tile, overlap, batch_size, grain, seed)
-    plan = batch.plan(found, beside, place, in_place=in_place, overwrite=overwrite)
+    plan = batch.plan(run.photos, beside, place, in_place=in_place, overwrite=overwrite)
 
     def work(job: Job, progress: Progress | None) -> Outcome:
         return batch.restore_file(job, masking, inpainter, how, progress)
@@ -151,7 +152,7 @@ def restore(
             else batch.run(plan.jobs, work, on_start)
         ),
         _table,
-        left_out=left_out,
+        notes=run.notes,
         quiet=quiet,
         json=json,
     )

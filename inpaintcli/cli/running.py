@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from rich.table import Table
@@ -12,19 +13,29 @@ from inpaintcli.batch import Job, Outcome, Plan
 from inpaintcli.cli.progress import Bars
 from inpaintcli.errors import ExitCode, UsageError
 from inpaintcli.filling import Progress
-from inpaintcli.pairing import Beside, Found, find
+from inpaintcli.pairing import Beside, Found, Pairs, find
 
 OnStart = Callable[[Job], Progress | None]
 
 
+@dataclass(frozen=True)
+class Taken:
+    """The photos of a run; notes: what is said of those that are not, one line each."""
+
+    photos: list[Found]
+    notes: list[str]
+
+
 def taken(
     photos: Sequence[Path], beside: Beside, outputs: Sequence[Path | None], *, recursive: bool
-) -> tuple[list[Found], int]:
-    """The photos of a run, and how many in folders below are left out.
+) -> Taken:
+    """The photos that a run takes.
 
     Raises UsageError where there are none, or where one is also given as what lies beside it.
     """
-    found = find(photos, apart=[*beside.paths, *(path for path in outputs if path)])
+    passed: list[Path] = []
+    apart = [*beside.paths, *(path for path in outputs if path)]
+    found = find(photos, apart=apart, pairs=Pairs(beside), passed=passed)
     places = {one.path.resolve() for one in found}
     for path, what in (
         (beside.mask, "give a picture that is white where damage is"),
@@ -36,7 +47,23 @@ def taken(
     left_out = set() if recursive else batch.left_below(found, beside)
     if len(left_out) == len(found):
         raise UsageError(f"{photos[0]}: has photos in folders below only: --recursive takes them")
-    return [one for one in found if one not in left_out], len(left_out)
+    notes = passed_over(passed)
+    if left_out:
+        some, them = _counted(len(left_out), "photo")
+        notes.append(f"{some} in folders below left out: --recursive takes {them}")
+    return Taken([one for one in found if one not in left_out], notes)
+
+
+def passed_over(passed: Sequence[Path]) -> list[str]:
+    """What is said of the results that `find` has passed over: one line, or none."""
+    some, them = _counted(len(passed), "file")
+    why = f"{some} passed over, called as results of earlier runs are: name {them} to take {them}"
+    return [why] if passed else []
+
+
+def _counted(number: int, noun: str) -> tuple[str, str]:
+    """So many of what the noun says, and the pronoun for them."""
+    return (f"{number} {noun}s", "them") if number > 1 else (f"{number} {noun}", "it")
 
 
 def carry_out(
@@ -44,19 +71,19 @@ def carry_out(
     outcomes_of: Callable[[OnStart], Iterable[Outcome]],
     table: Callable[[list[Outcome]], Table],
     *,
-    left_out: int = 0,
+    notes: Sequence[str] = (),
     quiet: bool = False,
     json: bool = False,
 ) -> int:
     """Tell what becomes of each job as it is done, and print the table; returns the exit code.
 
     outcomes_of: given whom to tell of each job that begins, the outcomes of the plan's jobs.
-    left_out: how many photos in folders below are not in the plan.
+    notes: what is said before the first, one line each.
     """
     outcomes: list[Outcome] = []
     with Bars(len(plan.jobs), quiet=quiet) as bars:
-        if left_out and not quiet:
-            bars.say(f"{left_out} photos in folders below left out: --recursive takes them")
+        for note in () if quiet else notes:
+            bars.say(note)
 
         def on_start(job: Job) -> Progress | None:
             bars.photo(job.photo)

@@ -15,7 +15,7 @@ from inpaintcli.cli import options
 from inpaintcli.errors import ExitCode, PhotoError, UsageError, reason
 from inpaintcli.metrics import Scores
 from inpaintcli.metrics import score as score_pixels
-from inpaintcli.pairing import Found, Partners, find_results
+from inpaintcli.pairing import MASK, Found, Partners, find_results
 
 
 def score(
@@ -49,7 +49,7 @@ def score(
     if restored.is_dir() and not reference.is_dir():
         raise UsageError(f"{reference}: is no folder, and {restored} is one: give two of a kind")
     references = Partners(reference, "reference")
-    mask_files = Partners(mask, "mask") if mask else None
+    mask_files = Partners(mask, "mask", MASK) if mask else None
     rows: list[tuple[Path, Scores]] = []
     failed = False
     for one in found:
