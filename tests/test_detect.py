@@ -249,10 +249,29 @@ def test_specks_are_dropped_and_the_rest_is_grown() -> None:
 
 
 def test_the_cards_threshold_holds_where_none_is_given() -> None:
-    half = Recorder(0.5)
-    assert detect(picture(), half).all()
-    assert not detect(picture(), half, threshold=0.6).any()
-    assert detect(picture(), half, threshold=0.4).all()
+    half, small = Recorder(0.5), picture(5, 10)
+    assert detect(small, half).all()
+    assert not detect(small, half, threshold=0.6).any()
+    assert detect(small, half, threshold=0.4).all()
+
+
+def test_a_blot_must_be_surer_than_a_line() -> None:
+    chance = np.zeros((120, 160), np.uint8)
+    chance[20:24, 10:150] = 150  # a line
+    chance[np.eye(120, 160, 20, dtype=bool)] = 150  # a thin one across
+    chance[60:90, 20:50] = 150  # a blot
+    chance[60:90, 100:130] = 250  # and one that is clear
+    chance[110:115, 20:25] = 150  # a speck of dust
+    mask = to_mask(chance, 0.5)
+    assert mask[20:24, 10:150].all()
+    assert mask[np.eye(120, 160, 20, dtype=bool)].all()
+    assert not mask[62:88, 22:48].any()
+    assert mask[60:90, 100:130].all()
+    assert mask[110:115, 20:25].all()
+    assert to_mask(chance, 0.0)[60:90, 20:50].any() == (150 / 255 >= 0.7)
+    chance[60:90, 20:50] = 200
+    assert not to_mask(chance, 0.5)[62:88, 22:48].any()
+    assert to_mask(chance, 0.2)[62:88, 22:48].all()
 
 
 @pytest.mark.parametrize("threshold", [-0.1, 1.1, float("nan"), float("inf")])

@@ -79,7 +79,7 @@ SETTINGS = {
 #: alone was 0.7 dB worse on holes, and an overlap of 32 px no better than 16.
 PHOTO = Setting(tile=512, overlap=16, margin=16, reach=1, prior=True, texture=True)
 #: The detector: its fields of `inpaintcli.detect.DetectorCard`.
-DETECTOR_SETTING = {"tile": 512, "overlap": 32, "margin": 16, "levels": 3}
+DETECTOR_SETTING = {"tile": 512, "overlap": 32, "margin": 16, "levels": 3, "threshold": 0.45}
 CIFAR10_LICENCE = "CIFAR-10: free for research, no explicit licence; see README"
 HISTORY_ROWS = 20
 
@@ -333,7 +333,7 @@ def card(
         cifar10 = state.origin.lower().startswith(("cifar-10", "cifar10"))
         data_licence = CIFAR10_LICENCE if cifar10 else "unknown: see where the pictures come from"
     if state.name == DETECTOR:
-        setting: dict[str, int] = DETECTOR_SETTING
+        setting: dict[str, float] = DETECTOR_SETTING
         judged = "validation_f1"
     else:
         setting = {k: int(v) for k, v in asdict(setting_of(state)).items() if k != "half"}
