@@ -26,9 +26,9 @@ from inpaintcli.runtime import Session, Tensor, check_device
 
 #: The network that ships.
 DETECTOR = WEIGHTS / "detector.onnx"
-#: By how many pixels a mask that was found is widened: real scratches have soft edges. Damage of our
-#: own generator is best restored with 0 or 1 px, and 0.3 dB worse with 2 (`training.growth`); of real
-#: prints less is left with 2.
+#: By how many pixels a mask that was found is widened: real scratches have soft edges. Damage of
+#: our own generator is best restored with 0 or 1 px, and 0.3 dB worse with 2 (`training.growth`);
+#: of real prints less is left with 2.
 GROWTH = 2
 #: Regions of fewer pixels are not taken for damage.
 LEAST_AREA = 8

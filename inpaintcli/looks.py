@@ -33,7 +33,7 @@ def look_old(pixels: Pixels, rng: np.random.Generator) -> Pixels:
     picture = toned(picture, rng)
     if rng.random() < 0.06:
         picture = _screened(picture, scale, rng)
-    if rng.random() < 0.15:
+    if rng.random() < 0.05:
         _write(picture, scale, rng)
     if rng.random() < 0.3:
         picture = _bordered(picture, scale, rng)
