@@ -712,7 +712,7 @@ class TestDetect:
             save(tmp_path / "in" / name, scratched())
         done = run("detect", "in", "--json")
         assert (len(done.rows), done.err) == (3, "")
-        for number, told in ((3, "3 files passed over"), (1, "1 file passed over")):
+        for number, told in ((3, "3 files skipped"), (1, "1 file skipped")):
             done = run("detect", "in", "-o", "out", "--overwrite", "--json")
             assert told in done.err
             assert len(done.rows) == 3

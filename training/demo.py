@@ -3,7 +3,9 @@
     python -m training.demo
 
 Damages every original as `inpaint damage` does, restores it with the default model, and writes
-`damaged/NAME.png`, `masks/NAME.png` and the strip `before-mask-after.png` into `assets/demo`.
+`damaged/NAME.png`, `masks/NAME.png` and the strip `before-mask-after.png` into `assets/demo`. Then
+makes them look old and ages them, finds the damage without a mask, restores it, and writes
+`aged/NAME.png` and the strip `before-found-after.png`.
 """
 
 from __future__ import annotations
@@ -13,9 +15,9 @@ from pathlib import Path
 
 import numpy as np
 
+from inpaintcli import detect, photo, restore
 from inpaintcli import mask as masks
-from inpaintcli import photo, restore
-from inpaintcli.damage import Kind, damage
+from inpaintcli.damage import Kind, damage, old_looking
 from inpaintcli.files import write_whole
 from inpaintcli.photo import Photo
 from training.grids import grid, png
@@ -31,10 +33,12 @@ class Demo:
     kind: Kind
     seed: int
     corner: tuple[int, int]
+    #: The seed of its age, in the second strip.
+    aged: int = 2
 
 
 DEMOS = (
-    Demo("astronaut.png", "scratches", 11, (0, 96)),
+    Demo("astronaut.png", "scratches", 11, (0, 96), 7),
     Demo("rocket.jpg", "text", 5, (100, 200)),
     Demo("chelsea.png", "holes", 3, (0, 80)),
 )
@@ -61,6 +65,26 @@ def main() -> None:
     columns = zip(("before", "mask", "after"), zip(*strips, strict=True), strict=True)
     strip = grid([(heading, np.stack(pictures)) for heading, pictures in columns], enlarge=1)
     write_whole(ASSETS / "demo" / "before-mask-after.png", png(strip))
+    write_whole(ASSETS / "demo" / "before-found-after.png", png(found()))
+
+
+def found() -> np.ndarray:
+    """The strip of aged photos that are restored without a mask; writes the aged photos too."""
+    strips = []
+    for demo in DEMOS:
+        original = photo.read(ASSETS / "originals" / demo.original)
+        name = Path(demo.original).stem
+        old = old_looking(original.pixels, seed=demo.aged, name=name)
+        aged, _ = damage(old, "aged", seed=demo.aged, name=name)
+        photo.make_folder(ASSETS / "demo" / "aged")
+        photo.write(Photo(aged), ASSETS / "demo" / "aged" / f"{name}.png")
+        mask = detect(aged)
+        shown = (aged, masks.overlay(aged, mask), restore(aged, mask))
+        top, left = demo.corner
+        corner = np.s_[top : top + SIDE, left : left + SIDE]
+        strips.append([np.asarray(picture[corner], np.uint8) for picture in shown])
+    columns = zip(("before", "found", "after"), zip(*strips, strict=True), strict=True)
+    return grid([(heading, np.stack(pictures)) for heading, pictures in columns], enlarge=1)
 
 
 if __name__ == "__main__":

@@ -57,7 +57,7 @@ def taken(
 def passed_over(passed: Sequence[Path]) -> list[str]:
     """What is said of the results that `find` has passed over: one line, or none."""
     some, them = _counted(len(passed), "file")
-    why = f"{some} passed over, called as results of earlier runs are: name {them} to take {them}"
+    why = f"{some} skipped, named as results of an earlier run: name {them} here to take {them}"
     return [why] if passed else []
 
 
