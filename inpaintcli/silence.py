@@ -1,8 +1,9 @@
-"""Keep off the terminal what libraries print past Python, from C and C++."""
+"""Keep off the terminal what libraries print, from C and C++ past Python, or from Python."""
 
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import sys
 import threading
@@ -13,7 +14,8 @@ _lock = threading.RLock()
 
 @contextlib.contextmanager
 def silence(*descriptors: int) -> Iterator[None]:
-    """Send file descriptors, 1 and 2 where none is named, to nowhere meanwhile.
+    """Send file descriptors, 1 and 2 and Python's own streams where none is named, to nowhere
+    meanwhile.
 
     They belong to the whole process, so one thread at a time can be in here. A descriptor that is
     closed stays closed: it has nobody to disturb.
@@ -27,6 +29,9 @@ def silence(*descriptors: int) -> Iterator[None]:
         for descriptor in descriptors or (1, 2):
             with contextlib.suppress(OSError):
                 _redirect(descriptor, stack)
+        if not descriptors:
+            stack.enter_context(contextlib.redirect_stdout(io.StringIO()))
+            stack.enter_context(contextlib.redirect_stderr(io.StringIO()))
         yield
 
 
