@@ -311,9 +311,9 @@ def test_a_higher_threshold_than_any_probability_finds_nothing(
 ) -> None:
     half = detector_file(tmp_path / "half.onnx", levels=1, threshold=1.0)
     model = onnx.load(half)
-    # Of what is white only half is said to be damage.
+    # Of what is white only so much is said to be damage.
     model.graph.node[-1].output[0] = "sure"
-    constant = onnx.helper.make_tensor("half", onnx.TensorProto.FLOAT, [], [0.5])
+    constant = onnx.helper.make_tensor("half", onnx.TensorProto.FLOAT, [], [0.9])
     model.graph.initializer.append(constant)
     model.graph.node.append(onnx.helper.make_node("Mul", ["sure", "half"], ["damage"]))
     onnx.save(model, half)
