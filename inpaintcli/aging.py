@@ -37,6 +37,18 @@ class Artefact:
     opacity: Floats
     colour: Floats
 
+    def inside(self, height: int, width: int) -> tuple[tuple[slice, slice], Floats, Floats] | None:
+        """What of it lies on a picture of that size: (where, opacity (h, w, 1), colour (3,) or
+        (h, w, 3)); None where nothing does."""
+        top, left = max(0, self.top), max(0, self.left)
+        bottom = min(height, self.top + self.opacity.shape[0])
+        right = min(width, self.left + self.opacity.shape[1])
+        if bottom <= top or right <= left:
+            return None
+        cut = np.s_[top - self.top : bottom - self.top, left - self.left : right - self.left]
+        colour = self.colour[cut] if self.colour.ndim == 3 else self.colour
+        return np.s_[top:bottom, left:right], self.opacity[cut][..., None], colour
+
 
 def age(
     pixels: Pixels,
@@ -83,21 +95,14 @@ def _changed(pixels: Pixels, aged: Pixels) -> Mask:
 
 def _lay(planes: Pixels, artefact: Artefact) -> None:
     """Blend an artefact into (h, w, c) pixels, in place."""
-    height, width = artefact.opacity.shape
-    top, left = max(0, artefact.top), max(0, artefact.left)
-    bottom = min(planes.shape[0], artefact.top + height)
-    right = min(planes.shape[1], artefact.left + width)
-    if bottom <= top or right <= left:
+    inside = artefact.inside(planes.shape[0], planes.shape[1])
+    if not inside:
         return
-    cut = np.s_[
-        top - artefact.top : bottom - artefact.top, left - artefact.left : right - artefact.left
-    ]
-    opacity = artefact.opacity[cut][..., None]
-    colour = artefact.colour[cut] if artefact.colour.ndim == 3 else artefact.colour
+    where, opacity, colour = inside
     if planes.shape[2] == 1:
         colour = colour.mean(-1, keepdims=True)
     full = np.iinfo(planes.dtype).max
-    window = planes[top:bottom, left:right]
+    window = planes[where]
     window[:] = np.rint(window * (1 - opacity) + colour * (opacity * full)).astype(planes.dtype)
 
 

@@ -27,8 +27,8 @@ from inpaintcli.runtime import Session, Tensor, check_device
 #: The network that ships.
 DETECTOR = WEIGHTS / "detector.onnx"
 #: By how many pixels a mask that was found is widened: real scratches have soft edges. Damage of
-#: our own generator is best restored with 0 or 1 px, and 0.3 dB worse with 2 (`training.growth`);
-#: of real prints less is left with 2.
+#: our own generator is best restored with 0 or 1 px, and 0.5 dB worse with 2 (`training.growth`);
+#: that real edges are softer than its is a guess, looked at on one print and not measured.
 GROWTH = 2
 #: Regions of fewer pixels are not taken for damage.
 LEAST_AREA = 8

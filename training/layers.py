@@ -101,19 +101,11 @@ class _Sheet:
 
     def add(self, artefact: Artefact) -> None:
         """Lay one more artefact over the others."""
-        height, width = artefact.opacity.shape
-        top, left = max(0, artefact.top), max(0, artefact.left)
-        bottom, right = min(SIDE, artefact.top + height), min(SIDE, artefact.left + width)
-        if bottom <= top or right <= left:
-            return
-        cut = np.s_[
-            top - artefact.top : bottom - artefact.top, left - artefact.left : right - artefact.left
-        ]
-        opacity = artefact.opacity[cut][..., None]
-        colour = artefact.colour[cut] if artefact.colour.ndim == 3 else artefact.colour
-        window = np.s_[top:bottom, left:right]
-        self.colour[window] = self.colour[window] * (1 - opacity) + colour * opacity
-        self.left[window] *= 1 - opacity
+        inside = artefact.inside(SIDE, SIDE)
+        if inside:
+            where, opacity, colour = inside
+            self.colour[where] = self.colour[where] * (1 - opacity) + colour * opacity
+            self.left[where] *= 1 - opacity
 
     def done(self) -> Layer:
         """The layer."""
