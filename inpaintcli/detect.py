@@ -26,10 +26,10 @@ from inpaintcli.runtime import Session, Tensor, check_device
 
 #: The network that ships.
 DETECTOR = WEIGHTS / "detector.onnx"
-#: By how many pixels a mask that was found is widened: real scratches have soft edges. Damage of
-#: our own generator is best restored with 0 or 1 px, and 0.5 dB worse with 2 (`training.growth`);
-#: that real edges are softer than its is a guess, looked at on one print and not measured.
-GROWTH = 2
+#: By how many pixels a mask that was found is widened: what is left of soft edges goes too. Damage
+#: of our own generator is restored as well with 1 px as with none, and worse with more
+#: (`training.growth`).
+GROWTH = 1
 #: Regions of fewer pixels are not taken for damage.
 LEAST_AREA = 8
 #: Regions of this area in pixels that cover this share of the square over their own diagonal are
@@ -38,8 +38,10 @@ LEAST_BLOT, BLOT, CLEAR = 60, 0.2, 0.7
 #: The photo is halved no further than to this shorter side in pixels.
 LEAST_SIDE = 128
 
-#: (h, w): how likely each pixel is damaged, 0 to 255 for 0 to 1.
-Probability = NDArray[np.uint8]
+#: (h, w): how likely each pixel is damaged, 0 to `CERTAIN` for 0 to 1. Of most pixels it is so
+#: small that 8 bits would call it nothing.
+Probability = NDArray[np.uint16]
+CERTAIN = 65535
 
 
 @dataclass(frozen=True)
@@ -172,7 +174,7 @@ def to_mask(probability: Probability, threshold: float) -> Mask:
     """
     import cv2
 
-    mask: Mask = probability >= max(1, round(threshold * 255))
+    mask: Mask = probability >= max(1, round(threshold * CERTAIN))
     if not mask.any():
         return mask
     number, regions, stats, _ = cv2.connectedComponentsWithStats(
@@ -183,7 +185,7 @@ def to_mask(probability: Probability, threshold: float) -> Mask:
     reaches = np.hypot(sizes[cv2.CC_STAT_WIDTH], sizes[cv2.CC_STAT_HEIGHT])
     blots = (areas >= LEAST_BLOT) & (areas >= BLOT * reaches**2)
     mean = np.bincount(regions[mask], probability[mask], number) / np.maximum(areas, 1)
-    keep = ~blots | (mean >= 255 * (threshold + CLEAR * (1 - threshold)))
+    keep = ~blots | (mean >= CERTAIN * (threshold + CLEAR * (1 - threshold)))
     keep[0] = False  # What is undamaged.
     return np.asarray(keep[regions])
 
@@ -191,7 +193,7 @@ def to_mask(probability: Probability, threshold: float) -> Mask:
 def probability(
     pixels: Pixels, detector: Detector, progress: Callable[[int, int], None] | None = None
 ) -> Probability:
-    """How likely each pixel is damaged: uint8 (h, w), 0 to 255 for 0 to 1.
+    """How likely each pixel is damaged: uint16 (h, w), 0 to `CERTAIN` for 0 to 1.
 
     pixels: as for `detect`. progress: told how many of how many tiles are done, over all sizes.
     Raises UsageError for other pixels, ModelError where the model fails.
@@ -210,7 +212,9 @@ def probability(
     while len(sizes) < detector.card.levels and min(hidden.shape) > 2 * (LEAST_SIDE - 1):
         rgb, hidden = pyramid.halved(rgb, hidden)
         sizes.append(rgb)
-    looks = [_Look(rgb, detector) for rgb in sizes]
+    # From here on the looks alone hold the sizes: each goes when it is done.
+    looks = [_Look(sizes.pop(0), detector) for _ in range(len(sizes))]
+    del rgb, hidden
     total, done = sum(look.tiles for look in looks), 0
 
     def one_done() -> None:
@@ -220,8 +224,8 @@ def probability(
             progress(done, total)
 
     found: Probability | None = None
-    for look in reversed(looks):
-        found = look.run(found, one_done)
+    while looks:
+        found = looks.pop().run(found, one_done)
     assert found is not None
     found[clear] = 0
     return found
@@ -242,10 +246,10 @@ class _Look:
 
     def run(self, below: Probability | None, one_done: Callable[[], None]) -> Probability:
         """What is found, with what was found at half the size."""
-        coarse = np.broadcast_to(np.uint8(0), self.shape)
+        coarse = np.broadcast_to(np.uint16(0), self.shape)
         if below is not None:
             coarse = _doubled(below, self.shape)
-        found = np.empty(self.shape, np.uint8)
+        found = np.empty(self.shape, np.uint16)
         blend = tiling.Blend(self.shape[1], self.grid, channels=1)
         for row in self.rows:
             blend.start(row)
@@ -256,21 +260,21 @@ class _Look:
                 blend.add((left,), self.detector(images, hints))
                 one_done()
             top, strip = blend.finish(row)
-            found[top : top + len(strip)] = _bytes(strip[..., 0])
+            found[top : top + len(strip)] = _steps(strip[..., 0])
         return found
 
 
 def _doubled(found: Probability, shape: tuple[int, int]) -> Probability:
     """Twice as large, cut to `shape`."""
-    large = np.empty(shape, np.uint8)
+    large = np.empty(shape, np.uint16)
     for top, strip in pyramid.doubled(found, shape):
-        large[top : top + len(strip)] = _bytes(strip)
+        large[top : top + len(strip)] = _steps(strip)
     return large
 
 
-def _bytes(values: Floats) -> Probability:
-    """Values in [0, 1] as 0 to 255."""
-    return np.rint(np.clip(values, 0, 1) * 255).astype(np.uint8)
+def _steps(values: Floats) -> Probability:
+    """Values in [0, 1] as 0 to `CERTAIN`."""
+    return np.rint(np.clip(values, 0, 1) * CERTAIN).astype(np.uint16)
 
 
 def _check_signature(session: Session) -> None:

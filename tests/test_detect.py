@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from inpaintcli import detect, load_detector, pyramid, restore
 from inpaintcli.arrays import Floats, Pixels
 from inpaintcli.detect import (
+    CERTAIN,
     GROWTH,
     LEAST_SIDE,
     Detector,
@@ -144,13 +145,13 @@ def test_each_size_is_shown_what_was_found_at_half_of_it() -> None:
     detector = Recorder(0.5, tile=1024, levels=3, margin=0)
     pixels = picture(600, 521)
     found = probability(pixels, detector)
-    assert (found == 128).all()  # 0.5 is rounded.
+    assert (found == 32768).all()  # 0.5 is rounded.
     shapes = [images.shape[2:] for images, _ in detector.asked]
     assert shapes == [(152, 136), (304, 264), (600, 528)]
     hints = [coarse[0, 0] for _, coarse in detector.asked]
     assert (hints[0] == 0).all()
     for hint in hints[1:]:
-        assert (hint == np.float32(128 / 255)).all()
+        assert (hint == np.float32(32768 / CERTAIN)).all()
     # What is seen there is the photo at half size, as `pyramid` makes it.
     half, _ = pyramid.halved(pixels, np.zeros((600, 521), bool))
     seen = detector.asked[1][0][0, :, :300, :261].transpose(1, 2, 0)
@@ -193,7 +194,7 @@ def test_tiles_leave_no_trace(stub: Detector) -> None:
     whole = probability(pixels, White(tile=512, overlap=32, margin=0))
     np.testing.assert_array_equal(probability(pixels, White(tile=64)), whole)
     np.testing.assert_array_equal(probability(pixels, stub), whole)
-    np.testing.assert_array_equal(whole == 255, stripe(300, 400))
+    np.testing.assert_array_equal(whole == CERTAIN, stripe(300, 400))
 
 
 def test_a_wide_stain_that_full_size_does_not_see_is_found_from_the_sizes_below(
@@ -217,16 +218,16 @@ def test_progress_counts_the_tiles_of_all_sizes() -> None:
     assert total > 40
 
 
-@given(st.floats(0, 1), st.integers(0, 255))
+@given(st.floats(0, 1), st.integers(0, CERTAIN))
 def test_the_threshold_is_kept_to_a_step_and_nothing_is_never_damage(
     threshold: float, value: int
 ) -> None:
-    damaged = bool(to_mask(np.array([[value]], np.uint8), threshold)[0, 0])
-    if value == 0 or value < threshold * 255 - 0.5:
+    damaged = bool(to_mask(np.array([[value]], np.uint16), threshold)[0, 0])
+    if value == 0 or value < threshold * CERTAIN - 0.5:
         assert not damaged
-    if value > 0 and value >= threshold * 255 + 0.5:
+    if value > 0 and value >= threshold * CERTAIN + 0.5:
         assert damaged
-    if value == 255:
+    if value == CERTAIN:
         assert damaged
 
 
@@ -256,12 +257,12 @@ def test_the_cards_threshold_holds_where_none_is_given() -> None:
 
 
 def test_a_blot_must_be_surer_than_a_line() -> None:
-    chance = np.zeros((120, 160), np.uint8)
-    chance[20:24, 10:150] = 150  # a line
-    chance[np.eye(120, 160, 20, dtype=bool)] = 150  # a thin one across
-    chance[60:90, 20:50] = 150  # a blot
-    chance[60:90, 100:130] = 250  # and one that is clear
-    chance[110:115, 20:25] = 150  # a speck of dust
+    chance = np.zeros((120, 160), np.uint16)
+    chance[20:24, 10:150] = 150 * 257  # a line
+    chance[np.eye(120, 160, 20, dtype=bool)] = 150 * 257  # a thin one across
+    chance[60:90, 20:50] = 150 * 257  # a blot
+    chance[60:90, 100:130] = 250 * 257  # and one that is clear
+    chance[110:115, 20:25] = 150 * 257  # a speck of dust
     mask = to_mask(chance, 0.5)
     assert mask[20:24, 10:150].all()
     assert mask[np.eye(120, 160, 20, dtype=bool)].all()
@@ -269,7 +270,7 @@ def test_a_blot_must_be_surer_than_a_line() -> None:
     assert mask[60:90, 100:130].all()
     assert mask[110:115, 20:25].all()
     assert to_mask(chance, 0.0)[60:90, 20:50].any() == (150 / 255 >= 0.7)
-    chance[60:90, 20:50] = 200
+    chance[60:90, 20:50] = 200 * 257
     assert not to_mask(chance, 0.5)[62:88, 22:48].any()
     assert to_mask(chance, 0.2)[62:88, 22:48].all()
 

@@ -19,7 +19,7 @@ from inpaintcli.aging import VISIBLE, age
 from inpaintcli.looks import look_old, scanned
 from training.config import Config
 from training.data import Pictures, spread
-from training.layers import Layer, Layers
+from training.layers import Layer, Layers, place
 from training.networks import multiple_of
 
 Array = NDArray[np.uint8]
@@ -29,6 +29,10 @@ FAINT = 255
 VALIDATION_SEED = 30_000
 VALIDATION_PICTURES = 96
 VALIDATION_SIDE = 256
+#: Share of the patches at an edge or corner of their photo, where much damage is.
+AT_EDGES = 0.15
+#: Pixels of the photo's mirror image that are seen beyond its edge, as at run time.
+MARGIN = 16
 #: Share of the grey photos that are scanned in grey.
 GREY_SCANS = 0.7
 #: Weight of the coarser sizes' losses: they are there for the finest.
@@ -95,32 +99,67 @@ class Detecting:
     def _sample(self, picture: Array, rng: np.random.Generator) -> tuple[Array, Array]:
         """An old-looking patch under a layer of damage, and its labels; half of them mirrored."""
         side = self.config.patch
-        patch = cut(picture, side, rng, self.config.shrink_share)
+        edges = (0, 0)
+        if rng.random() < AT_EDGES:
+            edges = EDGES[int(rng.integers(len(EDGES)))]
+        patch = cut(picture, side, rng, self.config.shrink_share, edges)
         if rng.random() < 0.85:
             patch = look_old(patch, rng).astype(np.uint8)
-        layer = self.layers.crop(side, rng)
+        layer = self.layers.crop(side, rng, edges)
         # In a grey photo scanned in grey the damage is grey too: colour must not give it away.
         if layer and is_grey(patch) and rng.random() < GREY_SCANS:
             layer = layer.greyed()
         patch, label = damaged(patch, layer)
         if rng.random() < 0.8:
             patch = scanned(patch, rng)
-        return patch, label
+        return beyond(patch, label, edges)
 
 
-def cut(picture: Array, side: int, rng: np.random.Generator, resized: float) -> Array:
-    """A square patch from anywhere; a share `resized` of them larger or smaller than in life."""
+#: The sides and corners of a photo, down and across: see `Layers.crop`.
+EDGES = [(down, across) for down in (-1, 0, 1) for across in (-1, 0, 1) if (down, across) != (0, 0)]
+
+
+def beyond(patch: Array, label: Array, edges: tuple[int, int]) -> tuple[Array, Array]:
+    """A patch at an edge of its photo moved so that `MARGIN` pixels of mirror image lie beyond.
+
+    Nothing is to be found there: the label is FAINT.
+    """
+    margins = [(MARGIN * (edge < 0), MARGIN * (edge > 0)) for edge in edges]
+    height, width = label.shape
+    # As much as is put on at one side is cut off at the other.
+    window = tuple(
+        slice(last, side - first)
+        for (first, last), side in zip(margins, (height, width), strict=True)
+    )
+    return (
+        np.pad(patch[window], (*margins, (0, 0)), "symmetric"),
+        np.pad(label[window], margins, constant_values=FAINT),
+    )
+
+
+def cut(
+    picture: Array,
+    side: int,
+    rng: np.random.Generator,
+    resized: float,
+    edges: tuple[int, int] = (0, 0),
+) -> Array:
+    """A square patch from anywhere, or at the given `edges` (see `Layers.crop`); a share `resized`
+    of them larger or smaller than in life."""
     size = side
     if rng.random() < resized:
         size = int(side * np.exp(rng.uniform(np.log(0.5), np.log(2.0))))
     size = min(size, *picture.shape[:2])
-    top = int(rng.integers(picture.shape[0] - size + 1))
-    left = int(rng.integers(picture.shape[1] - size + 1))
+    top, left = (
+        place(edge, length - size, rng)
+        for edge, length in zip(edges, picture.shape[:2], strict=True)
+    )
     patch = picture[top : top + size, left : left + size]
     if size != side:
         way = cv2.INTER_AREA if size > side else cv2.INTER_CUBIC
         patch = np.asarray(cv2.resize(patch, (side, side), interpolation=way), np.uint8)
-    return patch[:, ::-1] if rng.random() < 0.5 else patch
+    # Mirrored, the first edge would be the last.
+    return patch[:, ::-1] if rng.random() < 0.5 and not edges[1] else patch
 
 
 def is_grey(picture: Array) -> bool:

@@ -27,10 +27,12 @@ from rich.table import Table
 
 from inpaintcli import aging
 from inpaintcli.detect import (
+    CERTAIN,
     DETECTOR,
     GROWTH,
     LEAST_AREA,
     Detector,
+    Probability,
     load_detector,
     probability,
     to_mask,
@@ -76,16 +78,16 @@ class Tally:
 
     def __init__(self) -> None:
         self.photos = 0
-        self.damaged, self.sound = np.zeros(256), np.zeros(256)
+        self.damaged, self.sound = np.zeros(CERTAIN + 1), np.zeros(CERTAIN + 1)
         self.right = self.wrong = self.hit = self.missed = 0
         self.found = self.changed = self.pixels = self.marked = 0
 
-    def add(self, chance: Array, mask: NDArray[np.bool_], label: Array) -> None:
-        """One photograph: probability (0 to 255), mask made of it, and labels, all (h, w)."""
+    def add(self, chance: Probability, mask: NDArray[np.bool_], label: Array) -> None:
+        """One photograph: probability, mask made of it, and labels, all (h, w)."""
         real = label == 1
         self.photos += 1
-        self.damaged += np.bincount(chance[real], minlength=256)
-        self.sound += np.bincount(chance[label == 0], minlength=256)
+        self.damaged += np.bincount(chance[real], minlength=CERTAIN + 1)
+        self.sound += np.bincount(chance[label == 0], minlength=CERTAIN + 1)
         near_real = grow(real, TOLERANCE)
         near_found = grow(mask, TOLERANCE)
         self.right += int((mask & near_real).sum())

@@ -40,6 +40,11 @@ class Layer:
         scale = np.float32(1 / 255)
         return np.asarray(picture * (1 - self.opacity * scale) + self.colour * scale)
 
+    def turned(self, turns: int, mirrored: bool) -> Layer:
+        """The same, turned by quarters, and mirrored."""
+        planes = [np.rot90(plane, turns) for plane in (self.colour, self.opacity)]
+        return Layer(*(plane[:, ::-1] if mirrored else plane for plane in planes))
+
     def greyed(self) -> Layer:
         """The same in shades of grey."""
         grey = self.colour.mean(2, keepdims=True).round().astype(np.uint8)
@@ -73,23 +78,33 @@ class Layers:
             kind: [draw[kind](rng) for _ in range(count)] for kind in self.kinds if kind != "none"
         }
 
-    def crop(self, side: int, rng: np.random.Generator) -> Layer | None:
-        """A square of a layer of a random kind, turned or mirrored; None where nothing is."""
+    def crop(
+        self, side: int, rng: np.random.Generator, edges: tuple[int, int] = (0, 0)
+    ) -> Layer | None:
+        """A square of a layer of a random kind, turned or mirrored; None where nothing is.
+
+        edges: down and across, -1 for a square at the layer's first edge, 1 at its last, 0 for one
+        anywhere.
+        """
         kind = self.kinds[int(rng.choice(len(self.kinds), p=self.shares))]
         if kind == "none":
             return None
         cut = Layer(np.empty(0, np.uint8), np.empty(0, np.uint8))
         for _ in range(6):
             layer = self.layers[kind][int(rng.integers(len(self.layers[kind])))]
-            top, left = rng.integers(0, SIDE - side + 1, 2).tolist()
+            layer = layer.turned(int(rng.integers(4)), mirrored=rng.random() < 0.5)
+            top, left = (place(edge, SIDE - side, rng) for edge in edges)
             window = np.s_[top : top + side, left : left + side]
             cut = Layer(layer.colour[window], layer.opacity[window])
             # A square with next to no damage teaches little; some are to.
             if cut.opacity.mean() > 0.4:
                 break
-        turns, mirrored = int(rng.integers(4)), rng.random() < 0.5
-        planes = [np.rot90(plane, turns) for plane in (cut.colour, cut.opacity)]
-        return Layer(*(plane[:, ::-1] if mirrored else plane for plane in planes))
+        return cut
+
+
+def place(edge: int, room: int, rng: np.random.Generator) -> int:
+    """Where to cut along an axis, 0 to `room`: at the first edge (-1), the last (1), anywhere."""
+    return (0, int(rng.integers(room + 1)), room)[edge + 1]
 
 
 class _Sheet:
@@ -174,7 +189,8 @@ def drawn(rng: np.random.Generator) -> Layer:
         coverage = float(rng.uniform(0.01, 0.05))
         mask = draw_mask((SIDE, SIDE), rng, kind, coverage=coverage, thickness=thickness)
         opacity = mask.astype(np.float32)
-        softness = float(rng.uniform(0, 1.6))
+        # Half of them as hard as they are drawn.
+        softness = float(rng.uniform(-1, 1.6))
         if softness > 0.3:
             opacity = np.asarray(cv2.GaussianBlur(opacity, (0, 0), softness), np.float32)
         choice = rng.random()

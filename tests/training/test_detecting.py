@@ -10,12 +10,24 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from inpaintcli import tiling
 from inpaintcli.aging import VISIBLE
+from inpaintcli.tiling import Grid
 from tests.training import synthetic
 from training import detecting, layers
 from training.config import Config, Network
 from training.data import Pictures
-from training.detecting import FAINT, Detecting, auc, best_f1, cut, damaged, detection_loss
+from training.detecting import (
+    FAINT,
+    MARGIN,
+    Detecting,
+    auc,
+    best_f1,
+    beyond,
+    cut,
+    damaged,
+    detection_loss,
+)
 from training.layers import Layer, Layers
 
 Array = NDArray[np.uint8]
@@ -293,7 +305,9 @@ class One(Layers):
     def __init__(self, layer: Layer | None):
         self.layer = layer
 
-    def crop(self, side: int, rng: np.random.Generator) -> Layer | None:
+    def crop(
+        self, side: int, rng: np.random.Generator, edges: tuple[int, int] = (0, 0)
+    ) -> Layer | None:
         """That layer."""
         return self.layer
 
@@ -308,9 +322,37 @@ def as_it_is(picture: Array, rng: np.random.Generator) -> Array:
     return picture
 
 
+@pytest.mark.parametrize("edges", [(-1, 0), (0, 1), (1, -1), (0, 0)])
+def test_patches_at_an_edge_show_its_mirror_image_as_at_run_time(edges: tuple[int, int]) -> None:
+    rng = np.random.default_rng(0)
+    picture = rng.integers(0, 256, (90, 80, 3), np.uint8)
+    patch = cut(picture, 64, rng, 0.0, edges)
+    seen, label = beyond(patch, np.zeros((64, 64), np.uint8), edges)
+    assert seen.shape == patch.shape
+    down, across = edges
+    if edges != (0, 0):
+        # A tile as the detector is given it, from `MARGIN` px beyond the photo's edge on.
+        grid = Grid(64, 64, 0)
+        top, left = (
+            (-MARGIN, None, n + MARGIN - 64)[edge + 1]
+            for edge, n in zip(edges, (90, 80), strict=True)
+        )
+        tops = range(90 - 64 + 1) if top is None else [top]
+        lefts = range(80 - 64 + 1) if left is None else [left]
+        ways = [tiling.cut(picture, y, (x,), grid)[0] for y in tops for x in lefts]
+        ways += [way[..., ::-1] for way in ways if not across]
+        found = seen.transpose(2, 0, 1) / np.float32(255)
+        assert any(np.allclose(found, way) for way in ways)
+    faint = np.zeros((64, 64), bool)
+    faint[: MARGIN if down < 0 else 0] = faint[64 - MARGIN if down > 0 else 64 :] = True
+    faint[:, : MARGIN if across < 0 else 0] = faint[:, 64 - MARGIN if across > 0 else 64 :] = True
+    np.testing.assert_array_equal(label == FAINT, faint)
+
+
 def test_damage_of_most_grey_photos_is_grey(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(detecting, "look_old", as_it_is)
     monkeypatch.setattr(detecting, "scanned", as_it_is)
+    monkeypatch.setattr(detecting, "AT_EDGES", 0)
     red = Layer(np.zeros((32, 32, 3), np.uint8), np.zeros((32, 32, 1), np.uint8))
     red.opacity[:, 10:20] = 255
     red.colour[:, 10:20, 0] = 240
@@ -334,7 +376,9 @@ def test_undamaged_patches_have_no_labels() -> None:
     for _ in range(20):
         patch, label = task._sample(task.items[0], rng)
         assert patch.shape == (32, 32, 3)
-        assert not label.any()
+        assert not (label == 1).any()
+        # Only what lies beyond the photo's edge counts for nothing.
+        assert (label == 0).sum() in (32 * 32, 32 * 16, 16 * 16)
 
 
 def test_the_loss_of_a_step_hangs_on_its_random_numbers_alone(

@@ -166,6 +166,21 @@ def test_crops_are_cut_anywhere_turned_and_mirrored_as_one() -> None:
         assert max(places) >= SIDE - 16 - 3
 
 
+@pytest.mark.parametrize("edges", [(-1, 1), (1, 0), (0, -1)])
+def test_crops_at_an_edge_are_of_the_layers_edge(edges: tuple[int, int]) -> None:
+    source = Layers({"drawn": 1.0}, 0, count=1)
+    rim = np.zeros((SIDE, SIDE, 1), np.uint8)
+    rim[0] = rim[-1] = rim[:, 0] = rim[:, -1] = 255
+    source.layers["drawn"] = [Layer(np.repeat(rim, 3, 2), rim)]
+    rng = np.random.default_rng(0)
+    for _ in range(30):
+        crop = source.crop(16, rng, edges)
+        assert crop is not None
+        down, across = edges
+        assert not down or crop.opacity[0 if down < 0 else -1].all()
+        assert not across or crop.opacity[:, 0 if across < 0 else -1].all()
+
+
 def test_crops_seldom_hold_nothing() -> None:
     source = Layers({"drawn": 1.0}, 0, count=1)
     layer = Layer(np.zeros((SIDE, SIDE, 3), np.uint8), np.zeros((SIDE, SIDE, 1), np.uint8))
