@@ -11,6 +11,13 @@ Pixels are uint8 or uint16 NumPy arrays (h, w) or (h, w, c) in RGB order; masks 
 True = damaged. Importing this package needs no PyTorch and loads no model.
 """
 
+import os
+
+# OpenCV reads its limits once, as it is loaded; --max-pixels is the one that counts.
+os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(2**40))
+os.environ.setdefault("OPENCV_IO_MAX_IMAGE_WIDTH", str(2**31 - 1))
+os.environ.setdefault("OPENCV_IO_MAX_IMAGE_HEIGHT", str(2**31 - 1))
+
 from inpaintcli.damage import damage
 from inpaintcli.detect import detect, load_detector
 from inpaintcli.errors import InpaintError, ModelError, PhotoError, UsageError
