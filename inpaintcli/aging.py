@@ -317,8 +317,8 @@ def _crack(shape: tuple[int, int], rng: np.random.Generator, scale: float) -> It
 
 
 def _crease(shape: tuple[int, int], rng: np.random.Generator, scale: float) -> Iterator[Artefact]:
-    """A fold: straight across the print, cracked along its way, light on one side and dark on the
-    other."""
+    """A fold: straight across the print, light on one side and dark on the other, and cracked along
+    its way or whole."""
     height, width = shape
     if rng.random() < 0.5:
         ends = np.array([[-5, rng.uniform(0, height)], [width + 5, rng.uniform(0, height)]])
@@ -334,6 +334,9 @@ def _crease(shape: tuple[int, int], rng: np.random.Generator, scale: float) -> I
     points = points + rng.normal(0, 0.7 * scale, points.shape)
     across = np.array([-(ends[1] - ends[0])[1], (ends[1] - ends[0])[0]])
     across = across / max(1e-6, float(np.linalg.norm(across)))
+    if rng.random() < 0.4:
+        yield from _bend(points, across, shape, rng, scale)
+        return
     band = scale * rng.uniform(3, 9)
     for side, colour in ((1, np.ones(3, np.float32)), (-1, np.zeros(3, np.float32))):
         drawn = _drawn([(points + across * side * band / 2, np.full(steps, band))], shape, band / 2)
@@ -349,6 +352,38 @@ def _crease(shape: tuple[int, int], rng: np.random.Generator, scale: float) -> I
                 shape, rng, scale, 2, points[index], heading + math.pi * (rng.random() < 0.5),
                 min(shape) * rng.uniform(0.02, 0.12), scale * rng.uniform(0.5, 1.5),
             )), shape, rng, scale)  # fmt: skip
+
+
+def _bend(
+    points: Points,
+    across: Points,
+    shape: tuple[int, int],
+    rng: np.random.Generator,
+    scale: float,
+) -> Iterator[Artefact]:
+    """A fold of which the picture has not broken: its flanks catch the scanner's light, or lie in
+    shadow; often it ends before it is across.
+
+    across: the unit vector at right angles to the fold.
+    """
+    if rng.random() < 0.6:
+        ends = np.sort(rng.uniform(0, len(points), 2)).astype(int)
+        if rng.random() < 0.7:
+            ends = np.array([0, max(ends)]) if rng.random() < 0.5 else np.array([min(ends), None])
+        part = points[slice(*ends.tolist())]
+        points = part if len(part) > 3 else points
+    flank = scale * float(np.exp(rng.uniform(math.log(1), math.log(5))))
+    strength = rng.uniform(0.15, 0.6)
+    turn = rng.choice([-1, 1])
+    for side, colour, share in ((turn, paper(rng), 1.0), (-turn, dark(rng), rng.uniform(0.2, 1))):
+        widths = _widths(len(points), flank * rng.uniform(0.7, 1.2), rng)
+        path = points + across * side * flank * rng.uniform(0.35, 0.6)
+        drawn = _drawn([(path, widths)], shape, max(0.3, flank * rng.uniform(0.2, 0.5)))
+        if drawn:
+            top, left, opacity = drawn
+            wear = _smooth_noise(opacity.shape, 30 * scale, rng, rng.uniform(-0.1, 0.9), 1.2)
+            opacity *= np.clip(wear, 0, 1) * np.float32(strength * share)
+            yield Artefact(top, left, opacity, colour)
 
 
 def _peel(shape: tuple[int, int], rng: np.random.Generator, scale: float) -> Iterator[Artefact]:
