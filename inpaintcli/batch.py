@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
+import numpy as np
+
+from inpaintcli import jpeg_blocks, metrics, photo, sheet
 from inpaintcli import mask as masks
-from inpaintcli import photo
-from inpaintcli.arrays import Mask, size
+from inpaintcli.arrays import Mask, Pixels, size
 from inpaintcli.errors import ModelError, PhotoError, UsageError, reason
 from inpaintcli.files import write_whole
 from inpaintcli.filling import Progress
 from inpaintcli.inpainters.base import Inpainter
+from inpaintcli.inpainters.registry import load_model
 from inpaintcli.metrics import Scores, score
-from inpaintcli.pairing import Beside, Found, Pairs, check_outputs
+from inpaintcli.pairing import Beside, Found, Pairs, check_absent, check_outputs, real
 from inpaintcli.photo import Photo
-from inpaintcli.restore import restore
-from inpaintcli.sources import Damage, Masking, SourceName
+from inpaintcli.restore import restore, tiles_of
+from inpaintcli.sources import Damage, Masking, Page, SourceName
 
-Status = Literal["planned", "restored", "copied", "detected", "failed"]
+Status = Literal["planned", "restored", "copied", "detected", "skipped", "failed"]
 
 
 @dataclass(frozen=True)
@@ -32,14 +37,20 @@ class Written:
     mask: Path | None = None
     overlay: Path | None = None
 
+    @property
+    def paths(self) -> list[Path]:
+        """All of it, in the order in which it is written."""
+        return [path for path in (self.photo, self.overlay, self.mask) if path]
+
 
 @dataclass(frozen=True)
 class Job:
-    """One photo: what is read and what is written."""
+    """One photo: what is read and what is written. pictured: its outcome has pictures."""
 
     photo: Path
     beside: Beside
     written: Written
+    pictured: bool = False
 
     @property
     def mask(self) -> Path | None:
@@ -54,7 +65,7 @@ class Outcome:
     output: the restored photo; mask: the file that holds its mask, if one does; mask_source: where
     the mask came from. damaged: share of damaged pixels, 0 to 1, in so many regions. seconds: from
     the first byte read to the last written. note: one line where there is something to say; error:
-    the reason of a failure.
+    the reason of a failure. before, after: small JPEG files of the photo, where they are asked for.
     """
 
     photo: Path
@@ -69,6 +80,8 @@ class Outcome:
     scores: Scores | None = None
     note: str = ""
     error: str = ""
+    before: bytes | None = field(default=None, repr=False)
+    after: bytes | None = field(default=None, repr=False)
 
     def to_dict(self) -> dict[str, Any]:
         """The outcome for JSON: paths as text, nothing that is not known."""
@@ -100,12 +113,44 @@ class RestoreOptions:
     seed: int = 0
 
 
+@dataclass(frozen=True)
+class FileOptions:
+    """How files are read and written, whatever is done to the photos.
+
+    quality: 1 to 100, of lossy formats. page: from 1, the only one of a file that is worked on.
+    preserve_times: what is written gets the photo's times. max_pixels: a photo or a mask of more is
+    refused. overwrite: what exists is replaced.
+    """
+
+    quality: int | None = None
+    page: int | None = None
+    preserve_times: bool = False
+    max_pixels: int = photo.MAX_PIXELS
+    overwrite: bool = False
+
+
+#: What is done to a photo; raises InpaintError.
+Work = Callable[[Job, Progress | None], Outcome]
+
+
+class Recipe(Protocol):
+    """What is done to every photo of a run, as plain values: it can be pickled."""
+
+    def load(self, threads: int | None) -> Work:
+        """Load what the work needs. Raises ModelError where that cannot be used, UsageError where
+        the options do not fit it."""
+        ...
+
+
 @dataclass
 class Plan:
-    """Every photo of a run: the jobs, and those that already failed for want of a partner."""
+    """Every photo of a run: the jobs, those that already failed for want of a partner, and those
+    whose results are there; order: all of them as they were found."""
 
     jobs: list[Job] = field(default_factory=list)
     failures: list[Outcome] = field(default_factory=list)
+    skipped: list[Outcome] = field(default_factory=list)
+    order: list[Path] = field(default_factory=list)
 
 
 def plan(
@@ -115,34 +160,56 @@ def plan(
     *,
     in_place: bool = False,
     overwrite: bool = False,
+    skip_existing: bool = False,
 ) -> Plan:
     """Pair and place every photo before any work.
 
     beside: what is read beside the photos. place: where the results of a photo go. in_place: the
-    restored photos replace what was read.
+    restored photos replace what was read. skip_existing: photos whose results are all there are no
+    jobs; of those that an interrupted run left half done, all results are written again.
 
     A photo without a partner becomes a failure; what would lose a file raises UsageError.
     """
-    whole = Plan()
+    whole = Plan(order=[found.path for found in photos])
     pairs = Pairs(beside)
+    jobs: list[Job] = []
     for found in photos:
         try:
-            whole.jobs.append(Job(found.path, pairs.of(found), place(found)))
+            jobs.append(Job(found.path, pairs.of(found), place(found)))
         except PhotoError as error:
             whole.failures.append(Outcome(found.path, "failed", error=str(error)))
-    written = [job.written for job in whole.jobs]
+    written = [job.written for job in jobs]
     restored = [one.photo for one in written if one.photo]
     shown = [path for one in written for path in (one.mask, one.overlay) if path]
-    partners = [path for job in whole.jobs for path in job.beside.paths]
+    partners = [path for job in jobs for path in job.beside.paths]
     inputs = [found.path for found in photos] + partners
-    check_outputs(restored, partners if in_place else inputs, overwrite=overwrite or in_place)
-    check_outputs(shown, inputs, overwrite=overwrite, option="--save-mask" if restored else "-o")
-    twice = {path.resolve() for path in restored} & {path.resolve() for path in shown}
+    anyway = overwrite or skip_existing
+    check_outputs(restored, partners if in_place else inputs, overwrite=anyway or in_place)
+    check_outputs(shown, inputs, overwrite=anyway, option="--save-mask" if restored else "-o")
+    twice = {real(path) for path in restored} & {real(path) for path in shown}
     if twice:
         raise UsageError(
             f"{twice.pop()}: a photo and a mask would be written there: choose another --save-mask"
         )
+    for job in jobs:
+        there = [_there(path, job.photo) for path in job.written.paths]
+        if skip_existing and all(there):
+            paths = job.written
+            whole.skipped.append(
+                Outcome(job.photo, "skipped", paths.photo, job.mask, paths.overlay)
+            )
+            continue
+        # A run writes in this order: what has a gap before it is somebody's own.
+        if skip_existing and not all(there[: sum(there)]):
+            check_absent(job.written.paths)
+        whole.jobs.append(job)
     return whole
+
+
+def _there(path: Path, source: Path) -> bool:
+    """Whether a result is there: of a photo with several pages, the mask that is a TIFF too."""
+    several = photo.format_of(source) == "TIFF" and path.with_suffix(".tif")
+    return path.exists() or bool(several and several != source and several.exists())
 
 
 def left_below(photos: Sequence[Found], beside: Beside) -> set[Found]:
@@ -165,27 +232,94 @@ def planned(job: Job, masking: Masking) -> Outcome:
 
 def run(
     jobs: Sequence[Job],
-    work: Callable[[Job, Progress | None], Outcome],
+    work: Work,
     on_start: Callable[[Job], Progress | None],
+    check: Callable[[], None] = lambda: None,
 ) -> Iterator[Outcome]:
     """Work on photo after photo; a failure is an outcome and the next photo goes on.
 
-    `on_start` is told of each job and returns who wants to know of its tiles. Raises ModelError
-    where a model fails before any photo is done, by whatever way (copied through counts): it would
-    fail with all others too.
+    `on_start` is told of each job and returns who wants to know of its tiles. `check` is called
+    before each photo and after each batch of tiles, and raises KeyboardInterrupt to end the run.
+    Raises ModelError where a model fails before any photo is done, by whatever way (copied through
+    counts): it would fail with all others too.
     """
     any_done = False
     for job in jobs:
-        progress = on_start(job)
+        check()
         try:
-            outcome = work(job, progress)
-            any_done = True
-        except Exception as error:
-            if isinstance(error, ModelError) and not any_done:
+            outcome = attempt(job, work, stoppable(check, on_start(job)))
+        except ModelError as error:
+            if not any_done:
                 raise
-            given = job.beside.mask
-            outcome = Outcome(job.photo, "failed", mask=given, error=reason(job.photo, error))
+            outcome = failed(job, str(error))
+        any_done = any_done or not outcome.error
         yield outcome
+
+
+def stoppable(check: Callable[[], None], progress: Progress | None) -> Progress:
+    """A progress that also checks, batch by batch of tiles, whether to go on."""
+
+    def report(done: int, total: int) -> None:
+        check()
+        if progress:
+            progress(done, total)
+
+    return report
+
+
+def attempt(job: Job, work: Work, progress: Progress | None) -> Outcome:
+    """Work on a photo; whatever fails is an outcome, but for ModelError, which is raised."""
+    try:
+        return work(job, progress)
+    except ModelError:
+        raise
+    except Exception as error:
+        return failed(job, reason(job.photo, error))
+
+
+def failed(job: Job, why: str) -> Outcome:
+    """The outcome of a job that failed."""
+    return Outcome(job.photo, "failed", mask=job.beside.mask, error=why)
+
+
+@dataclass(frozen=True)
+class Restoring:
+    """The recipe of `inpaint restore`."""
+
+    model: str
+    device: str
+    masking: Masking
+    how: RestoreOptions = RestoreOptions()
+    files: FileOptions = FileOptions()
+
+    def load(self, threads: int | None) -> Work:
+        """See `Recipe`."""
+        inpainter = load_model(self.model, device=self.device, threads=threads)
+        tiles_of(inpainter.card, self.how.tile, self.how.overlap, self.how.batch_size)
+        masking = self.masking.load(self.device, threads)
+
+        def work(job: Job, progress: Progress | None) -> Outcome:
+            return restore_file(job, masking, inpainter, self.how, self.files, progress)
+
+        return work
+
+
+@dataclass(frozen=True)
+class Detecting:
+    """The recipe of `inpaint detect`."""
+
+    device: str
+    masking: Masking
+    files: FileOptions = FileOptions()
+
+    def load(self, threads: int | None) -> Work:
+        """See `Recipe`."""
+        masking = self.masking.load(self.device, threads)
+
+        def work(job: Job, progress: Progress | None) -> Outcome:
+            return detect_file(job, masking, self.files, progress)
+
+        return work
 
 
 def restore_file(
@@ -193,118 +327,277 @@ def restore_file(
     masking: Masking,
     inpainter: Inpainter,
     options: RestoreOptions,
+    files: FileOptions,
     progress: Progress | None = None,
 ) -> Outcome:
     """Restore one file into another; raises an InpaintError and then leaves no output behind.
 
     The photo is written before its mask and overlay: where one of these fails, the photo stays.
     """
-    started = time.perf_counter()
+    run = _Run(job, masking, files)
     output = job.written.photo
     assert output
-    source, find = masking.open(job.photo, job.beside)
-    check_format(source, job.photo, output)
-    shape = (source.height, source.width)
-    reference = photo.read(job.beside.reference) if job.beside.reference else None
-    if reference and reference.pixels.shape[:2] != shape:
+    whole = photo.format_of(output) == "TIFF"
+    if run.count > 1 and not whole and files.page is None:
         raise PhotoError(
-            f"{job.beside.reference}: the reference is {size(reference.pixels.shape)}, the photo "
-            f"{job.photo} is {size(shape)}: give one of the same size"
+            f"{job.photo}: has {run.count} pages, which TIFF alone can hold: write a .tif, or "
+            f"give --page N"
         )
-    damage = find(progress)
-    if damage.doubt:
-        raise PhotoError(
-            f"{job.photo}: {damage.doubt}; give --mask, or leave --infrared and let it be found"
-        )
+    status: Status = "copied"
+    results: list[Photo] = []
+    filled: list[Mask] = []
+    for page in run.pages:
+        if page.number not in run.wanted:
+            if whole:
+                results.append(photo.read(job.photo, max_pixels=files.max_pixels, page=page.number))
+            continue
+        source, damage = run.find(page, progress, output)
+        if damage.doubt:
+            raise PhotoError(
+                f"{job.photo}: {damage.doubt}; give --mask, or leave --infrared and let it be found"
+            )
+        result = source
+        if damage.mask.any():
+            status = "restored"
+            pixels = restore(
+                source.pixels,
+                damage.mask,
+                inpainter,
+                tile=options.tile,
+                overlap=options.overlap,
+                batch_size=options.batch_size,
+                grain=options.grain,
+                seed=options.seed,
+                in_place=not job.pictured and _freed(source.pixels),
+                progress=progress,
+                notes=run.notes,
+            )
+            result = replace(source, pixels=pixels)
+            if inpainter.card.eight_bit and source.pixels.dtype.itemsize > 1:
+                run.note(page, f"{inpainter.card.name} fills with 8 bit of precision")
+        else:
+            run.note(page, f"{damage.empty}: copied through")
+        run.picture(source, result.pixels)
+        results.append(result)
+        filled.append(damage.mask)
 
     photo.make_folder(output.parent)
-    status: Status = "restored"
-    notes = list(damage.notes)
-    if damage.mask.any():
-        pixels = restore(
-            source.pixels,
-            damage.mask,
-            inpainter,
-            tile=options.tile,
-            overlap=options.overlap,
-            batch_size=options.batch_size,
-            grain=options.grain,
-            seed=options.seed,
-            progress=progress,
-            notes=notes,
-        )
-        photo.write(replace(source, pixels=pixels), output)
-        if inpainter.card.eight_bit and source.pixels.dtype.itemsize > 1:
-            notes.append(f"{inpainter.card.name} fills with 8 bit of precision")
+    if status == "restored" and files.quality is None and _is_jpeg(results, output):
+        why = write_jpeg(results[0], filled[0], job.photo, output)
+        if why:
+            run.note(run.pages[0], why)
+    elif status == "restored" or (run.count > 1 and not whole):
+        photo.write(results, output, quality=files.quality)
     else:
-        status = "copied"
-        notes.append(f"{damage.empty}: copied through")
-        copy(source, job.photo, output)
-    _show(source, damage.mask, job.written)
+        copy(results[0], job.photo, output, files.quality)
+    run.write_shown()
     scores = None
-    if reference:
+    if job.beside.reference:
         # Scores are of the bytes written: a lossy format counts.
-        scores = score(photo.read(output).pixels, reference.pixels, damage.mask)
-    done = _outcome(job, masking, status, damage, notes, started)
-    return replace(done, output=output, scores=scores)
+        scores = run.score(output, whole, filled)
+    return run.outcome(status, output=output, scores=scores)
 
 
-def detect_file(job: Job, masking: Masking, progress: Progress | None = None) -> Outcome:
-    """Write the mask of one photo; raises an InpaintError and then leaves no mask behind."""
-    started = time.perf_counter()
-    source, find = masking.open(job.photo, job.beside)
-    damage = find(progress)
-    notes = list(damage.notes)
-    if damage.doubt:
-        notes.append(f"{damage.doubt}; look at the mask")
-    if not damage.mask.any():
-        notes.append(f"{damage.empty}: the mask is black")
-    _show(source, damage.mask, job.written)
-    return _outcome(job, masking, "detected", damage, notes, started)
+def _freed(pixels: Pixels) -> bool:
+    """Whether the pixels of a photo that was just read may be written to, and now can be: nothing
+    else has them, and a large photo is not to be in memory twice."""
+    with suppress(ValueError):
+        pixels.flags.writeable = True
+    return bool(pixels.flags.writeable)
 
 
-def _show(source: Photo, mask: Mask, written: Written) -> None:
-    """Write the mask, and the photo with the mask over it, where they are asked for."""
-    for path in (written.mask, written.overlay):
-        if path:
-            photo.make_folder(path.parent)
-    if written.overlay:
-        photo.write(Photo(masks.overlay(source.pixels, mask)), written.overlay)
-    if written.mask:
-        masks.write(mask, written.mask)
+def _is_jpeg(photos: Sequence[Photo], output: Path) -> bool:
+    """Whether a JPEG stays one."""
+    return photos[0].format == photo.format_of(output) == "JPEG"
 
 
-def _outcome(
-    job: Job, masking: Masking, status: Status, damage: Damage, notes: list[str], started: float
+def write_jpeg(restored: Photo, filled: Mask, source: Path, output: Path) -> str:
+    """Write a restored JPEG; blocks that hold no filled pixel keep their coefficients in `source`.
+
+    filled: bool (h, w). Returns what is to be said where that cannot be: then all of it is encoded
+    anew, and undamaged pixels move by what JPEG loses. Raises PhotoError as `photo.write` does.
+    """
+    turn = restored.metadata.orientation
+    try:
+        pixels, mask = photo.stored(restored.pixels, turn), photo.stored(filled, turn)
+        data = jpeg_blocks.patched(source.read_bytes(), pixels, mask)
+    except (jpeg_blocks.NotPatchable, OSError) as why:
+        photo.write(restored, output)
+        written = photo.read(output).pixels[~filled].astype(np.int16)
+        change = np.abs(written - restored.pixels[~filled]).max(initial=0)
+        return f"encoded anew as a whole ({why}): undamaged pixels moved by up to {change} of 255"
+    _write(output, data)
+    return ""
+
+
+def _write(output: Path, data: bytes) -> None:
+    try:
+        write_whole(output, data)
+    except OSError as error:
+        why = (error.strerror or str(error)).lower()
+        raise PhotoError(f"{output}: cannot be written: {why}") from None
+
+
+def detect_file(
+    job: Job, masking: Masking, files: FileOptions, progress: Progress | None = None
 ) -> Outcome:
-    return Outcome(
-        job.photo,
-        status,
-        mask=job.mask,
-        overlay=job.written.overlay,
-        mask_source=masking.source.name,
-        damaged=float(damage.mask.mean()),
-        regions=masks.count_regions(damage.mask),
-        seconds=time.perf_counter() - started,
-        note="; ".join(notes),
-    )
+    """Write the mask of one photo; raises an InpaintError and then leaves no mask behind."""
+    run = _Run(job, masking, files)
+    for page in run.pages:
+        if page.number not in run.wanted:
+            continue
+        source, damage = run.find(page, progress)
+        if damage.doubt:
+            run.note(page, f"{damage.doubt}; look at the mask")
+        if not damage.mask.any():
+            run.note(page, f"{damage.empty}: the mask is black")
+        if job.pictured:
+            run.picture(source, masks.overlay(source.pixels, damage.mask))
+    run.write_shown()
+    return run.outcome("detected")
 
 
-def copy(source: Photo, path: Path, output: Path) -> None:
-    """Copy a photo as it is, byte for byte unless the output's suffix names another format."""
+class _Run:
+    """One photo on its way: what is found on its pages, and what is to be said of them."""
+
+    def __init__(self, job: Job, masking: Masking, files: FileOptions):
+        """Raises PhotoError where the photo cannot be read, or has no such page."""
+        self.job, self.masking, self.files = job, masking, files
+        self.started = time.perf_counter()
+        self.count = photo.pages(job.photo)
+        if files.page is not None and files.page > self.count:
+            has = "one page" if self.count == 1 else f"{self.count} pages"
+            raise PhotoError(f"{job.photo}: has {has}, and there is no page {files.page}")
+        with suppress(OSError):
+            self.times = job.photo.stat()
+        self.pages = [Page(number, self.count, files.max_pixels) for number in range(self.count)]
+        self.wanted = range(self.count) if files.page is None else (files.page - 1,)
+        self.notes: list[str] = []
+        self._masks: list[Mask] = []
+        self._overlays: list[Pixels] = []
+        self._pictures: tuple[bytes, bytes] | None = None
+        self.shown = self._shown()
+
+    def _shown(self) -> Written:
+        """Where the mask and the overlay go: those of several pages into TIFFs."""
+        written = self.job.written
+        if len(self.wanted) == 1:
+            return written
+        changed: dict[str, Path] = {}
+        for name in ("mask", "overlay"):
+            path = getattr(written, name)
+            if path and photo.format_of(path) != "TIFF":
+                changed[name] = path = path.with_suffix(".tif")
+                read = {real(one) for one in (self.job.photo, *self.job.beside.paths)}
+                if real(path) in read or (path.exists() and not self.files.overwrite):
+                    raise PhotoError(
+                        f"{self.job.photo}: its {name} has {len(self.wanted)} pages and goes into a"
+                        f" TIFF, and {path} is there: name another"
+                    )
+        return replace(written, **changed)
+
+    def find(
+        self, page: Page, progress: Progress | None, output: Path | None = None
+    ) -> tuple[Photo, Damage]:
+        """A page and its damage; what the output cannot hold is known before the work."""
+        source, find = self.masking.open(self.job.photo, self.job.beside, page)
+        if output:
+            check_format(source, self.job.photo, output, self.files.quality)
+            if self.job.beside.reference:
+                self._reference(source, page, self.job.beside.reference)
+        damage = find(progress)
+        for note in damage.notes:
+            self.note(page, note)
+        self._masks.append(damage.mask)
+        if self.shown.overlay:
+            self._overlays.append(masks.overlay(source.pixels, damage.mask))
+        return source, damage
+
+    def _reference(self, source: Photo, page: Page, path: Path) -> None:
+        """Raise PhotoError where the reference cannot be one."""
+        reference = page.read(path, "reference")
+        if reference.pixels.shape[:2] != source.pixels.shape[:2]:
+            raise PhotoError(
+                f"{path}: the reference is {size(reference.pixels.shape)}, the photo "
+                f"{self.job.photo} is {size(source.pixels.shape)}: give one of the same size"
+            )
+
+    def note(self, page: Page, text: str) -> None:
+        """Say something of a page."""
+        self.notes.append(text if self.count == 1 else f"page {page.number + 1}: {text}")
+
+    def picture(self, before: Photo, after: Pixels) -> None:
+        """Keep small pictures of the first page, where they are asked for."""
+        if self.job.pictured and self._pictures is None:
+            profile = before.metadata.icc_profile
+            self._pictures = sheet.pictures(before.pixels, after, profile)
+
+    def write_shown(self) -> None:
+        """Write the mask, and the photo with the mask over it, where they are asked for."""
+        if self.shown.overlay:
+            photo.make_folder(self.shown.overlay.parent)
+            photo.write([Photo(one) for one in self._overlays], self.shown.overlay)
+        if self.shown.mask:
+            photo.make_folder(self.shown.mask.parent)
+            masks.write(self._masks, self.shown.mask)
+
+    def score(self, output: Path, whole: bool, filled: Sequence[Mask]) -> Scores:
+        """The scores of what was written, of several pages their mean."""
+        reference = self.job.beside.reference
+        assert reference
+        return metrics.mean(
+            score(
+                photo.read(output, page=number if whole else 0).pixels,
+                self.pages[number].read(reference, "reference").pixels,
+                mask,
+            )
+            for number, mask in zip(self.wanted, filled, strict=True)
+        )
+
+    def outcome(
+        self, status: Status, *, output: Path | None = None, scores: Scores | None = None
+    ) -> Outcome:
+        """What became of the photo; the times of the files written are set before."""
+        if self.files.preserve_times:
+            times = (self.times.st_atime_ns, self.times.st_mtime_ns)
+            for path in replace(self.shown, photo=output).paths:
+                with suppress(OSError):  # Not every file system lets everybody set them.
+                    os.utime(path, ns=times)
+        before, after = self._pictures or (None, None)
+        return Outcome(
+            self.job.photo,
+            status,
+            output=output,
+            mask=self.shown.mask or self.job.beside.mask,
+            overlay=self.shown.overlay,
+            mask_source=self.masking.source.name,
+            damaged=sum(int(mask.sum()) for mask in self._masks)
+            / sum(mask.size for mask in self._masks),
+            regions=sum(masks.count_regions(mask) for mask in self._masks),
+            seconds=time.perf_counter() - self.started,
+            scores=scores,
+            note="; ".join(self.notes),
+            before=before,
+            after=after,
+        )
+
+
+def copy(source: Photo, path: Path, output: Path, quality: int | None = None) -> None:
+    """Copy a photo as it is, byte for byte unless the output's suffix names another format, which
+    is then of this quality."""
     if source.format != photo.format_of(output):
-        photo.write(source, output)
+        photo.write(source, output, quality=quality)
     elif not (output.exists() and output.samefile(path)):
         try:
-            write_whole(output, path.read_bytes())
+            data = path.read_bytes()
         except OSError as error:
-            why = error.strerror or error
-            raise PhotoError(f"{output}: cannot be written: {why}") from None
+            raise PhotoError(f"{path}: cannot be read: {error.strerror or error}") from None
+        _write(output, data)
 
 
-def check_format(source: Photo, path: Path, output: Path) -> None:
+def check_format(source: Photo, path: Path, output: Path, quality: int | None = None) -> None:
     """Raise PhotoError, before any work, where the output could not be what it should be."""
-    photo.check_fits(source, output)
+    photo.check_fits(source, output, quality)
     same_name = path.suffix.lower() == output.suffix.lower()
     if same_name and source.format != photo.format_of(path):
         # Nobody asked for another format, and a lossless photo must not become a JPEG unasked.

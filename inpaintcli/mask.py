@@ -5,6 +5,7 @@ A mask is bool, (height, width), True where the photo is damaged. On disk white 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +23,13 @@ _ROUNDING = 1e-3
 DIRECTIONS = 16
 
 
-def read(path: Path, *, invert: bool = False) -> Mask:
+def read(
+    path: Path,
+    *,
+    invert: bool = False,
+    max_pixels: int = photo.MAX_PIXELS,
+    page: int | None = None,
+) -> Mask:
     """Read a mask from any picture that is a photo, of 8 or 16 bits.
 
     In an opaque picture, light is damaged: luminance above half. In a picture with transparency,
@@ -31,11 +38,13 @@ def read(path: Path, *, invert: bool = False) -> Mask:
     Args:
         path: The picture.
         invert: Take the rest for damaged instead.
+        max_pixels: As for `photo.read`.
+        page: As for `photo.read`.
 
     Raises:
         PhotoError: The file cannot be read, as for `photo.read`.
     """
-    picture = photo.read(path)
+    picture = photo.read(path, max_pixels=max_pixels, page=page)
     full = int(np.iinfo(picture.pixels.dtype).max)
     alpha = picture.alpha
     half = full // 2
@@ -79,13 +88,17 @@ def same_proportions(a: tuple[int, ...], b: tuple[int, ...]) -> bool:
     return abs(a[1] / b[1] / (a[0] / b[0]) - 1) <= 0.02 + 2 / min(*a, *b)
 
 
-def write(mask: Mask, path: Path) -> None:
-    """Write a mask as 8-bit grey, 255 where damaged, in the lossless format that `path` names.
+def write(mask: Mask | Sequence[Mask], path: Path) -> None:
+    """Write a mask as 8-bit grey, 255 where damaged, in the lossless format that `path` names;
+    several as the pages of a TIFF, two in RGB.
 
     Raises:
         PhotoError: As for `photo.write`.
     """
-    photo.write(Photo(mask[..., None] * np.uint8(255)), path)
+    several = [mask] if isinstance(mask, np.ndarray) else mask
+    # Two grey pages of one size would be read as a photo and its infrared.
+    channels = 3 if len(several) == 2 else 1
+    photo.write([Photo(np.dstack([one * np.uint8(255)] * channels)) for one in several], path)
 
 
 def fit(mask: Mask, shape: tuple[int, int]) -> Mask:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import unicodedata
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from inpaintcli import photo
 from inpaintcli.errors import PhotoError, UsageError
+from inpaintcli.inputs import expanded, is_pattern
 
 RESTORED = "-restored"
 MASK = "-mask"
@@ -33,6 +34,11 @@ class Found:
         return _composed(self.name.with_suffix(""))
 
 
+def real(path: Path) -> Path:
+    """The path without links, also where a part of it is not there, or a link of a loop."""
+    return Path(os.path.realpath(path))
+
+
 def _composed(name: Path) -> str:
     return unicodedata.normalize("NFC", name.as_posix())
 
@@ -44,38 +50,66 @@ def find(
     pairs: Pairs | None = None,
     passed: list[Path] | None = None,
 ) -> list[Found]:
-    """The photos at `paths`, files as given, folders with all below them in order of name.
+    """The photos at `paths`, files as given, folders with all below them in order of name, and
+    what patterns match.
+
+    Links to folders are not followed inside a folder, links to files are. What a pattern matches
+    is taken as what lies in a folder, the one above its first wildcard; a folder that it matches,
+    as if it were given.
 
     Files and folders in `apart` (masks, references, outputs) are passed over when they lie inside
     a folder, and so are results of earlier runs (restored photos, masks, overlays) whose photo is
     there; but what is called like a mask or an overlay is a photo where `pairs` have a mask or an
     infrared picture of its own for it, in another folder. `passed`: the results that are passed
     over are appended to it. A file that is named twice counts once. Raises UsageError for a path
-    that does not exist and a folder without photos.
+    that does not exist, a folder without photos and a pattern that matches none.
     """
     found: dict[Path, Found] = {}
-    avoid = {path.resolve() for path in apart}
+    avoid = {real(path) for path in apart}
+
+    def sorted_out(place: Path, candidates: Iterable[Found]) -> list[Found]:
+        """Those of a folder, or of a pattern, that are no results."""
+        inside: list[Found] = []
+        results: list[Found] = []
+        for one in candidates:
+            # In a folder of masks that is searched itself, partners tell nothing.
+            own = pairs is not None and place not in avoid and pairs.has_own(one)
+            marks = (RESTORED,) if own else (RESTORED, MASK, OVERLAY)
+            (results if _is_result(one.path, *marks) else inside).append(one)
+        if passed is not None:
+            passed.extend(one.path for one in results)
+        return inside
+
+    def in_folder(path: Path) -> list[Found]:
+        place = real(path)
+        return sorted_out(place, _inside(path, avoid - {place}))
+
+    known = " ".join(sorted(photo.SUFFIXES))
     for path in paths:
         if path.is_dir():
-            place = path.resolve()
-            inside: list[Found] = []
-            results: list[Found] = []
-            for one in _inside(path, avoid - {place}):
-                # In a folder of masks that is searched itself, partners tell nothing.
-                own = pairs is not None and place not in avoid and pairs.has_own(one)
-                marks = (RESTORED,) if own else (RESTORED, MASK, OVERLAY)
-                (results if _is_result(one.path, *marks) else inside).append(one)
-            if passed is not None:
-                passed += [one.path for one in results]
+            inside = in_folder(path)
             if not inside:
-                known = " ".join(sorted(photo.SUFFIXES))
                 raise UsageError(f"{path}: no photos in this folder; looked for {known}")
-        elif path.exists() or path.is_symlink():
+        elif os.path.lexists(path):
             inside = [Found(path, Path(path.name))]
+        elif is_pattern(path):
+            base, matches = expanded(path)
+            files = [
+                Found(one, one.relative_to(base))
+                for one in matches
+                if not one.is_dir() and photo.is_photo_name(one) and real(one) not in avoid
+            ]
+            inside = sorted_out(real(base), files)
+            if "**" not in path.parts:  # Whose folders it would take twice, with other names.
+                inside += [
+                    one for folder in matches if folder.is_dir() for one in in_folder(folder)
+                ]
+            if not inside:
+                raise UsageError(f"{path}: matches no photos; looked for {known}")
         else:
             raise UsageError(f"{path}: no such file or folder")
         for one in inside:
-            found.setdefault(one.path.resolve(), one)
+            found.setdefault(real(one.path), one)
     return list(found.values())
 
 
@@ -97,17 +131,21 @@ def _without(mark: str, path: Path) -> Path:
 
 
 def _is_result(path: Path, *marks: str) -> bool:
-    """True for NAME-restored.SUFFIX, NAME-mask.png or NAME-overlay.png beside their NAME.
+    """True for NAME-restored.SUFFIX, NAME-mask.png or NAME-overlay.png beside their NAME, and for
+    the last two as .tif beside a TIFF, as which those of several pages are written.
 
     That is a photo of any suffix that we read; NAME may have the suffix too, as `mask_path` says.
     """
     for mark in marks:
-        if not path.stem.endswith(mark) or (mark != RESTORED and path.suffix.lower() != ".png"):
+        suffix = path.suffix.lower()
+        if not path.stem.endswith(mark) or (mark != RESTORED and suffix not in (".png", ".tif")):
             continue
         name = _without(mark, path)
         whole = [name] if photo.is_photo_name(name) else []
         suffixes = (path.suffix, *sorted(photo.SUFFIXES))
-        photos = (*whole, *(name.with_name(name.name + suffix) for suffix in suffixes))
+        photos = [*whole, *(name.with_name(name.name + one) for one in suffixes)]
+        if mark != RESTORED and suffix == ".tif":
+            photos = [one for one in photos if photo.format_of(one) == "TIFF"]
         if any(one.exists() for one in photos):
             return True
     return False
@@ -121,10 +159,10 @@ def _inside(folder: Path, avoid: set[Path]) -> Iterator[Found]:
 
     for parent, folders, files in os.walk(folder, onerror=unreadable):
         here = Path(parent)
-        folders[:] = sorted(name for name in folders if (here / name).resolve() not in avoid)
+        folders[:] = sorted(name for name in folders if real(here / name) not in avoid)
         for name in sorted(files):
             path = here / name
-            if name.startswith(".") or not photo.is_photo_name(path) or path.resolve() in avoid:
+            if name.startswith(".") or not photo.is_photo_name(path) or real(path) in avoid:
                 continue
             yield Found(path, path.relative_to(folder))
 
@@ -152,9 +190,9 @@ class Partners:
 
     def _candidates(self, found: Found) -> list[Path]:
         """What there is under the first of its names under which there is any; never itself."""
-        place = found.path.resolve()
+        place = real(found.path)
         for key in self._keys(found):
-            paths = [path for path in self._by_key.get(key, ()) if path.resolve() != place]
+            paths = [path for path in self._by_key.get(key, ()) if real(path) != place]
             if paths:
                 return paths
         return []
@@ -162,7 +200,7 @@ class Partners:
     def _keys(self, found: Found) -> Iterator[str]:
         """The names of its partners without suffix, the surest first."""
         marks = ["", self.mark] if self.mark else [""]
-        if (self.path / found.name).parent.resolve() == found.path.parent.resolve():
+        if real((self.path / found.name).parent) == real(found.path.parent):
             marks.reverse()  # Among the photos, what has no mark may be one.
         # A result pairs with what its photo pairs with.
         original = found.name.with_stem(found.name.stem.removesuffix(RESTORED) or found.name.stem)
@@ -247,11 +285,11 @@ def names_file(out: Path, photos: Sequence[Path], option: str = "-o") -> bool:
 
     Raises UsageError where it can be neither.
     """
-    one_file = len(photos) == 1 and not photos[0].is_dir()
+    one_file = len(photos) == 1 and not photos[0].is_dir() and not is_pattern(photos[0])
     if out.is_dir():
         return False
     if str(out) == "-":
-        raise UsageError(f"{option} -: writing to standard output is not supported: name a file")
+        raise UsageError(f"{option} -: only one photo, restored or its mask, can go to a pipe")
     if out.exists() and not one_file:
         raise UsageError(
             f"{out}: is a file, and several results need a folder: choose another {option}"
@@ -266,15 +304,18 @@ def names_file(out: Path, photos: Sequence[Path], option: str = "-o") -> bool:
     return False
 
 
-def restored_path(found: Found, out: Path | None, out_is_file: bool) -> Path:
+def restored_path(
+    found: Found, out: Path | None, out_is_file: bool, suffix: str | None = None
+) -> Path:
     """Where the restored photo goes.
 
     Without `out` beside the photo as NAME-restored.SUFFIX; else to the file `out`, or into the
-    folder `out` under its own relative name.
+    folder `out` under its own relative name. suffix: instead of the photo's own, with its dot.
     """
-    if out is None:
-        return found.path.with_stem(found.path.stem + RESTORED)
-    return out if out_is_file else out / found.name
+    if out and out_is_file:
+        return out
+    path = out / found.name if out else found.path.with_stem(found.path.stem + RESTORED)
+    return path.with_suffix(suffix) if suffix else path
 
 
 def mask_path(found: Found, out: Path | None, out_is_file: bool, *, whole: bool = False) -> Path:
@@ -303,7 +344,7 @@ def alike(photos: Sequence[Found], out: Path | None) -> set[Found]:
     theirs are named by the whole name. `out`: the folder for the masks, see `mask_path`."""
     sharing: dict[Path, list[Found]] = defaultdict(list)
     for one in photos:
-        sharing[mask_path(one, out, False).resolve()].append(one)
+        sharing[real(mask_path(one, out, False))].append(one)
     return {one for ones in sharing.values() if len(ones) > 1 for one in ones}
 
 
@@ -314,10 +355,10 @@ def check_outputs(
 
     `option` is the one by which the outputs are named.
     """
-    read = {path.resolve() for path in inputs}
+    read = {real(path) for path in inputs}
     written: set[Path] = set()
     for output in outputs:
-        place = output.resolve()
+        place = real(output)
         if place in written:
             raise UsageError(
                 f"{output}: two photos would be written there: run them one by one, or rename one"
@@ -334,13 +375,30 @@ def check_outputs(
             raise UsageError(
                 f"{output}: no known format: name the result with {option}, as one of {known}"
             )
+    if not overwrite:
+        check_absent(outputs)
+    for folder in {output.parent for output in outputs}:
+        check_folder(folder, option)
+
+
+def check_absent(outputs: Sequence[Path]) -> None:
+    """Raise UsageError where an output is there already."""
     existing = [path for path in outputs if path.exists()]
-    if existing and not overwrite:
+    if existing:
         more = f" and {len(existing) - 1} more" if len(existing) > 1 else ""
         exist = "exist" if more else "exists"
         raise UsageError(f"{existing[0]}{more} {exist} already: --overwrite replaces it")
-    for folder in {output.parent for output in outputs}:
-        check_folder(folder, option)
+
+
+def check_within(outputs: Iterable[Path], folder: Path, option: str = "-o") -> None:
+    """Raise UsageError where a link leads an output out of the folder that was named for it."""
+    place = real(folder)
+    for output in outputs:
+        if not real(output).is_relative_to(place):
+            raise UsageError(
+                f"{output}: a link leads out of {folder}, to {real(output)}: remove it, or choose "
+                f"another {option}"
+            )
 
 
 def check_folder(folder: Path, option: str = "-o") -> None:

@@ -50,33 +50,49 @@ def shown(path: Path | str) -> str:
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
-def print_json(row: dict[str, Any]) -> None:
-    """Print one JSON object as one line of ASCII.
+def why(error: str, path: Path) -> str:
+    """The reason of a failure where the photo is named already."""
+    return error.removeprefix(f"{path}: ")
+
+
+def json_line(row: dict[str, Any]) -> str:
+    """One JSON object as one line of ASCII.
 
     Bytes of names that are not UTF-8 are lone surrogates, as Python has them: `os.fsencode` of a
     name gives the bytes back.
     """
-    _print(json.dumps(row, ensure_ascii=True, allow_nan=False))
+    return json.dumps(row, ensure_ascii=True, allow_nan=False)
 
 
-def print_table(table: Table) -> None:
-    """Print a table to standard output."""
-    out = console(sys.stdout)
-    if not sys.stdout.isatty():
+def print_json(row: dict[str, Any], stream: IO[str] | None = None) -> None:
+    """Print one JSON object as `json_line` has it, to standard output by default."""
+    _print(json_line(row), stream or sys.stdout)
+
+
+def print_table(table: Table, stream: IO[str] | None = None) -> None:
+    """Print a table, to standard output by default."""
+    stream = stream or sys.stdout
+    out = console(stream)
+    if not stream.isatty():
         # Piped, a table is as wide as its content, and no line ends in blanks.
         out.width = max(80, out.measure(table).maximum)
     with out.capture() as capture:
         out.print(table)
     lines = [line.rstrip() for line in capture.get().splitlines()]
-    _print("\n".join(lines).strip("\n"))
+    _print("\n".join(lines).strip("\n"), stream)
 
 
-def _print(text: str) -> None:
+def print_line(text: str, stream: IO[str] | None = None) -> None:
+    """Print a line of text, to standard output by default."""
+    _print(text, stream or sys.stdout)
+
+
+def _print(text: str, stream: IO[str]) -> None:
     try:
-        print(text, flush=True)
+        print(text, file=stream, flush=True)
     except BrokenPipeError:
         # Whoever reads our output has enough of it: the work goes on, and nothing complains.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def plain_table(texts: Sequence[str], numbers: Sequence[str]) -> Table:

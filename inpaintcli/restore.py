@@ -28,6 +28,7 @@ def restore(
     threads: int | None = None,
     grain: str | float = "auto",
     seed: int = 0,
+    in_place: bool = False,
     progress: Progress | None = None,
     notes: list[str] | None = None,
 ) -> Pixels:
@@ -37,9 +38,10 @@ def restore(
     4 (RGB, alpha); alpha is passed through. mask: bool (h, w), True = damaged. tile, overlap:
     pixels, from the model's card by default. batch_size: tiles per call of the model.
     grain: "auto" gives filled pixels the grain of a grainy photo, "off" none, a number (0 to 4)
-    that many times it; `seed` fixes it. notes: what there is to say is appended to it, in one line
-    each.
-    Returns a new array of the same shape and depth.
+    that many times it; `seed` fixes it. in_place: `pixels` themselves are filled, where they can be
+    written to: a large photo then takes no room twice. notes: what there is to say is appended to
+    it, in one line each.
+    Returns an array of the same shape and depth, a new one unless they are filled in place.
 
     Raises UsageError for shapes, depths or options that do not fit, PhotoError where every pixel
     is damaged, ModelError where the model or the device cannot be used.
@@ -55,7 +57,7 @@ def restore(
             f"the mask must be bool {pixels.shape[:2]} as the photo, not {mask.dtype} {mask.shape}"
         )
     if not mask.any():
-        return pixels.copy()
+        return pixels if in_place else pixels.copy()
     if mask.all():
         raise PhotoError("every pixel is damaged: nothing is left to restore from")
     inpainter = (
@@ -66,7 +68,7 @@ def restore(
     side, lap = tiles_of(inpainter.card, tile, overlap, batch_size)
 
     channels = 1 if pixels.ndim == 2 else pixels.shape[2]
-    restored = pixels.copy()
+    restored = pixels if in_place and pixels.flags.writeable else pixels.copy()
     planes = restored.reshape(*mask.shape, channels)
     colours = 3 if channels >= 3 else 1
     rgb = planes[..., :3] if colours == 3 else np.repeat(planes[..., :1], 3, 2)

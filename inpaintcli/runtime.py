@@ -1,4 +1,5 @@
-"""ONNX Runtime sessions: provider, threads, silence. Nothing else imports onnxruntime."""
+"""ONNX Runtime sessions: provider, threads, silence, no telemetry. Nothing else imports
+onnxruntime."""
 
 from __future__ import annotations
 
@@ -46,9 +47,19 @@ def may_use_cuda(device: str) -> bool:
     if device == "cpu":
         return False
     with silence():
-        import onnxruntime as ort
+        return "CUDAExecutionProvider" in load_onnxruntime().get_available_providers()
 
-        return "CUDAExecutionProvider" in ort.get_available_providers()
+
+def load_onnxruntime() -> Any:
+    """The package, its telemetry off: the official builds would send their maker over HTTPS what
+    they are used for, and keep a database of it in the user's home."""
+    # It looks at this once, when it is imported first.
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+    import onnxruntime
+
+    # What is left where somebody else imported it before, or where Windows does the collecting.
+    onnxruntime.disable_telemetry_events()
+    return onnxruntime
 
 
 class Session:
@@ -88,8 +99,7 @@ class Session:
 def _open(path: Path, device: str, threads: int | None) -> onnxruntime.InferenceSession:
     # It prints from C++.
     with silence():
-        import onnxruntime as ort
-
+        ort = load_onnxruntime()
         # 4 = fatal only: what matters comes as an exception and is told in one line.
         ort.set_default_logger_severity(4)
         options = ort.SessionOptions()

@@ -13,7 +13,7 @@ import numpy as np
 from inpaintcli import infrared, photo
 from inpaintcli import mask as masks
 from inpaintcli.arrays import Mask, Pixels, size
-from inpaintcli.detect import Detector, probability, to_mask, transparent
+from inpaintcli.detect import Detector, load_detector, probability, to_mask, transparent
 from inpaintcli.errors import PhotoError
 from inpaintcli.filling import Progress
 from inpaintcli.mask import MaskTools
@@ -24,6 +24,39 @@ SourceName = Literal["file", "detected", "infrared"]
 
 #: A larger share than this is rarely damage: what was found is to be looked at.
 MUCH = 0.1
+
+
+@dataclass(frozen=True)
+class Page:
+    """What is read of a photo's file: page `number`, from 0, of `count`.
+
+    max_pixels: a photo or a mask of more is refused.
+    """
+
+    number: int = 0
+    count: int = 1
+    max_pixels: int = photo.MAX_PIXELS
+
+    def of(self, path: Path, what: str) -> int:
+        """The number of the page that goes with it in a file that lies beside the photo.
+
+        One page goes with all; raises PhotoError where there are neither one nor as many.
+        """
+        count = photo.pages(path)
+        if count not in (1, self.count):
+            has = "one" if self.count == 1 else str(self.count)
+            raise PhotoError(
+                f"{path}: the {what} has {count} pages, the photo {has}: give one page, or as many"
+            )
+        return self.number if count > 1 else 0
+
+    def read(self, path: Path, what: str) -> Photo:
+        """The picture that goes with it in a file that lies beside the photo; see `of`."""
+        return photo.read(path, max_pixels=self.max_pixels, page=self.of(path, what))
+
+
+#: The only page of a file.
+ALONE = Page()
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,7 +87,13 @@ class Source(Protocol):
         """Its name in reports."""
         ...
 
-    def open(self, path: Path, beside: Beside) -> tuple[Photo, Finder]:
+    def load(self, device: str, threads: int | None) -> Source:
+        """Itself, ready to work: with its model, if it needs one. What has not been loaded can be
+        pickled. Raises ModelError where the model or the device cannot be used.
+        """
+        ...
+
+    def open(self, path: Path, beside: Beside, page: Page = ALONE) -> tuple[Photo, Finder]:
         """The photo at `path`, and what finds its damage; so the photo can be checked before the
         longer work. Raises PhotoError where the photo, or what is needed beside it, cannot be read.
         """
@@ -69,14 +108,19 @@ class Drawn:
     fit: bool = False
     name: ClassVar[SourceName] = "file"
 
-    def open(self, path: Path, beside: Beside) -> tuple[Photo, Finder]:
+    def load(self, device: str, threads: int | None) -> Drawn:
+        """See `Source`; needs no model."""
+        return self
+
+    def open(self, path: Path, beside: Beside, page: Page = ALONE) -> tuple[Photo, Finder]:
         """See `Source`; needs `beside.mask`."""
-        source, file = photo.read(path), beside.mask
+        source, file = _photo(path, page), beside.mask
         assert file
+        number = page.of(file, "mask")
 
         def find(progress: Progress | None) -> Damage:
             shape = (source.height, source.width)
-            drawn = masks.read(file, invert=self.invert)
+            drawn = masks.read(file, invert=self.invert, max_pixels=page.max_pixels, page=number)
             mask = masks.adapt(drawn, file, shape, scale=self.fit)
             notes = []
             if not masks.same_proportions(drawn.shape, shape):
@@ -98,17 +142,23 @@ class Drawn:
 class Detected:
     """What the detector finds in the photo, at a threshold or at that of its card."""
 
-    detector: Detector
     threshold: float | None = None
+    #: None until it is loaded.
+    detector: Detector | None = None
     name: ClassVar[SourceName] = "detected"
 
-    def open(self, path: Path, beside: Beside) -> tuple[Photo, Finder]:
+    def load(self, device: str, threads: int | None) -> Detected:
+        """See `Source`."""
+        return replace(self, detector=load_detector(device=device, threads=threads))
+
+    def open(self, path: Path, beside: Beside, page: Page = ALONE) -> tuple[Photo, Finder]:
         """See `Source`; needs nothing beside the photo."""
-        source = photo.read(path)
+        source, detector = _photo(path, page), self.detector
+        assert detector
 
         def find(progress: Progress | None) -> Damage:
-            threshold = self.detector.card.threshold if self.threshold is None else self.threshold
-            mask = to_mask(probability(source.pixels, self.detector, progress), threshold)
+            threshold = detector.card.threshold if self.threshold is None else self.threshold
+            mask = to_mask(probability(source.pixels, detector, progress), threshold)
             return _found(mask, path)
 
         return source, find
@@ -124,18 +174,24 @@ class Infrared:
     sensitivity: float = 0.5
     name: ClassVar[SourceName] = "infrared"
 
-    def open(self, path: Path, beside: Beside) -> tuple[Photo, Finder]:
+    def load(self, device: str, threads: int | None) -> Infrared:
+        """See `Source`; needs no model."""
+        return self
+
+    def open(self, path: Path, beside: Beside, page: Page = ALONE) -> tuple[Photo, Finder]:
         """See `Source`; without `beside.infrared` the photo's file must have it."""
         if beside.infrared:
-            source = photo.read(path)
-            light = _one_channel(photo.read(beside.infrared))
+            source = _photo(path, page)
+            light = _one_channel(page.read(beside.infrared, "infrared picture"))
             if light.shape != source.pixels.shape[:2]:
                 raise PhotoError(
                     f"{beside.infrared}: the infrared picture is {size(light.shape)}, the photo "
                     f"{path} is {size(source.pixels.shape)}: give one of the same size"
                 )
         else:
-            source, light = photo.read_with_infrared(path)
+            source, light = photo.read_with_infrared(
+                path, max_pixels=page.max_pixels, page=page.number if page.count > 1 else None
+            )
 
         def find(progress: Progress | None) -> Damage:
             found = infrared.find_damage(light, source.pixels, self.sensitivity)
@@ -146,6 +202,10 @@ class Infrared:
             return replace(damage, doubt=why)
 
         return source, find
+
+
+def _photo(path: Path, page: Page) -> Photo:
+    return photo.read(path, max_pixels=page.max_pixels, page=page.number)
 
 
 def _found(mask: Mask, path: Path) -> Damage:
@@ -180,19 +240,23 @@ class Masking:
     tools: MaskTools
     fit: bool = False
 
-    def open(self, path: Path, beside: Beside) -> tuple[Photo, Finder]:
+    def load(self, device: str, threads: int | None) -> Masking:
+        """As `Source.load`."""
+        return replace(self, source=self.source.load(device, threads))
+
+    def open(self, path: Path, beside: Beside, page: Page = ALONE) -> tuple[Photo, Finder]:
         """As `Source.open`: the photo, and what finds its damage, as it is to be restored.
 
         What is to be excluded has the last word, and so has transparency over a mask that was
         found: nothing there is damaged.
         """
-        source, find_raw = self.source.open(path, beside)
+        source, find_raw = self.source.open(path, beside, page)
         given = self.source.name == "file"
 
         def find(progress: Progress | None) -> Damage:
             shape = (source.height, source.width)
             # What can fail in a moment does so before the work.
-            exclude = self._excluded(path, beside.exclude, shape) if beside.exclude else None
+            exclude = self._excluded(path, beside.exclude, shape, page) if beside.exclude else None
             raw = find_raw(progress)
             visible = self.tools.apply(raw.mask, None if given else transparent(source.pixels))
             mask = visible if exclude is None else visible & ~exclude
@@ -220,8 +284,10 @@ class Masking:
         grown = " and ".join(f"--{option} {value}" for option, value in changes if value)
         return f"{file}: {grown} makes the mask all white: lower it"
 
-    def _excluded(self, path: Path, file: Path, shape: tuple[int, int]) -> Mask:
-        exclude = masks.read_for(file, shape, scale=self.fit)
+    def _excluded(self, path: Path, file: Path, shape: tuple[int, int], page: Page) -> Mask:
+        number = page.of(file, "mask to exclude")
+        drawn = masks.read(file, max_pixels=page.max_pixels, page=number)
+        exclude = masks.adapt(drawn, file, shape, scale=self.fit)
         if exclude.all():
             raise PhotoError(
                 f"{file}: is all white, so nothing of {path} may be restored: white marks what "

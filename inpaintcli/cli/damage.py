@@ -141,7 +141,7 @@ def damage(
                 why = reason(one.path, error)
                 bars.say(f"inpaint: {why}")
                 done.append(replace(row, error=why))
-            bars.photo_done()
+            bars.photo_done(one.path)
             if json:
                 report.print_json(done[-1].to_dict())
     if not json and not quiet:

@@ -10,23 +10,25 @@ from rich.table import Table
 from rich.text import Text
 
 from inpaintcli import batch, report
-from inpaintcli.batch import Job, Outcome, Written
+from inpaintcli.batch import Outcome, Written
 from inpaintcli.cli import options
-from inpaintcli.cli.running import carry_out, taken
-from inpaintcli.filling import Progress
-from inpaintcli.pairing import Beside, Found, alike, mask_path, overlay_path
+from inpaintcli.cli.pipes import piped
+from inpaintcli.cli.running import Crew, Telling, carry_out, taken
+from inpaintcli.errors import UsageError
+from inpaintcli.pairing import Beside, Found, alike, check_within, mask_path, overlay_path
+from inpaintcli.photo import MAX_PIXELS
 from inpaintcli.sources import Masking
 
 
 def detect(
-    photos: options.Photos,
+    photos: options.AnyPhotos = None,
     out: Annotated[
         Path | None,
         typer.Option(
             "-o",
             "--output",
-            help="File (for one photo) or folder for the masks.",
-            metavar="FILE|DIR",
+            help="File (for one photo) or folder for the masks, or - for standard output.",
+            metavar="FILE|DIR|-",
             parser=options.path,
         ),
     ] = None,
@@ -44,10 +46,17 @@ def detect(
             "--overlay", help="Write the photo with the mask over it too, as NAME-overlay.png."
         ),
     ] = False,
+    page: options.Page = None,
     device: options.Device = "auto",
+    workers: options.Workers = None,
     threads: options.Threads = None,
     overwrite: options.Overwrite = False,
+    skip_existing: options.SkipExisting = False,
+    preserve_times: options.PreserveTimes = False,
     recursive: options.Recursive = False,
+    from_file: options.FromFile = None,
+    max_pixels: options.MaxPixels = MAX_PIXELS,
+    report_files: options.Reports = None,
     quiet: options.Quiet = False,
     json: options.Json = False,
 ) -> int:
@@ -61,42 +70,56 @@ def detect(
 
     Example: `inpaint detect scans -o masks --overlay`, then `inpaint restore scans --mask masks`
     """
-    beside = Beside(infrared=infrared_file, exclude=exclude)
-    options.check_found(threshold, infrared, beside)
-    options.check_given(False, fit_mask, beside)
-    run = taken(photos, beside, [out], recursive=recursive)
-    out_is_file = bool(out and options.names_mask(out, photos, "-o"))
-    twins = alike(run.photos, out)
+    with piped(photos, from_file, out, ".png", max_pixels) as pipes:
+        photos, out = pipes.photos, pipes.out
+        beside = Beside(infrared=infrared_file, exclude=exclude)
+        options.check_found(threshold, infrared, beside)
+        options.check_given(False, fit_mask, beside)
+        options.check_existing(skip_existing, overwrite)
+        if overlay and (pipes.came or pipes.goes):
+            raise UsageError("--overlay: has no place beside a pipe: name the photo and the mask")
+        run = taken(photos, beside, [out], recursive=recursive)
+        out_is_file = bool(out and (pipes.goes or options.names_mask(out, photos, "-o")))
+        twins = alike(run.photos, out)
 
-    def place(one: Found) -> Written:
-        mask = mask_path(one, out, out_is_file, whole=one in twins)
-        shown = overlay_path(one, mask, whole=one in twins) if overlay else None
-        return Written(mask=mask, overlay=shown)
+        def place(one: Found) -> Written:
+            mask = mask_path(one, out, out_is_file, whole=one in twins)
+            shown = overlay_path(one, mask, whole=one in twins) if overlay else None
+            return Written(mask=mask, overlay=shown)
 
-    masking = Masking(
-        options.finding(threshold, infrared, beside, device, threads),
-        options.tools(grow_mask, min_area, close_gaps, given=False),
-        fit_mask,
-    )
-    plan = batch.plan(run.photos, beside, place, overwrite=overwrite)
-
-    def work(job: Job, progress: Progress | None) -> Outcome:
-        return batch.detect_file(job, masking, progress)
-
-    return carry_out(
-        plan,
-        lambda on_start: batch.run(plan.jobs, work, on_start),
-        _table,
-        notes=run.notes,
-        quiet=quiet,
-        json=json,
-    )
+        masking = Masking(
+            options.finding(threshold, infrared, beside, device),
+            options.tools(grow_mask, min_area, close_gaps, given=False),
+            fit_mask,
+        )
+        files = batch.FileOptions(
+            page=page, preserve_times=preserve_times, max_pixels=max_pixels, overwrite=overwrite
+        )
+        plan = batch.plan(
+            run.photos, beside, place, overwrite=overwrite, skip_existing=skip_existing
+        )
+        if out and not out_is_file:
+            check_within((path for job in plan.jobs for path in job.written.paths), out)
+        telling = Telling("Damage found", pipes, report_files or (), quiet, json)
+        telling.check_reports(plan, overwrite=overwrite)
+        return carry_out(
+            plan,
+            batch.Detecting(device, masking, files),
+            _table,
+            crew=Crew(device, workers, threads),
+            telling=telling,
+            notes=run.notes,
+        )
 
 
 def _table(outcomes: list[Outcome]) -> Table:
     table = report.plain_table(["photo", "mask"], ["damaged", "regions", "seconds"])
     for outcome in outcomes:
-        mask = "failed" if outcome.error else report.shown(outcome.mask or "")
+        mask = report.shown(outcome.mask or "")
+        if outcome.error:
+            mask = f"failed: {report.shown(report.why(outcome.error, outcome.photo))}"
+        elif outcome.status == "skipped":
+            mask = f"skipped {mask}"
         table.add_row(
             Text(report.label(outcome.photo)),
             Text(mask),

@@ -6,12 +6,13 @@ import io
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from typer.exceptions import Abort, Exit, TyperException
 
 from inpaintcli import __version__
+from inpaintcli.cli.bench import bench
 from inpaintcli.cli.damage import damage
 from inpaintcli.cli.detect import detect
 from inpaintcli.cli.models import models
@@ -27,7 +28,7 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (restore, detect, damage, score, models):
+for command in (restore, detect, damage, score, bench, models):
     app.command()(command)
 
 
@@ -66,12 +67,34 @@ def run(arguments: list[str] | None = None) -> int:
         name = f"{os.fsdecode(error.filename)}: " if error.filename else ""
         return _told(f"{name}{(error.strerror or str(error)).lower()}", ExitCode.USAGE)
     except TyperException as error:
-        text = error.format_message()
+        text = _plain(error)
         if text:
             context = getattr(error, "ctx", None)
             name = context.command_path if context else "inpaint"
             return _told(f"{text.rstrip('.')}: see {name} --help", ExitCode.USAGE)
         return ExitCode.USAGE
+
+
+def _plain(error: TyperException) -> str:
+    """What is wrong with an option, in our words where the library's are those of programmers."""
+    option = max(getattr(getattr(error, "param", None), "opts", ()), key=len, default="")
+    why: str = getattr(error, "message", "")
+    if not (option.startswith("-") and why):
+        return error.format_message()
+    problems: list[Any] = getattr(error.__cause__ or error.__context__, "errors", list)()
+    if not problems:
+        return f"{option}: {why}"
+    context, given = problems[0].get("ctx", {}), problems[0].get("input")
+    match problems[0]["type"]:
+        case "int_parsing" | "int_from_float" | "int_type":
+            return f"{option} {given}: give a whole number"
+        case "float_parsing" | "float_type":
+            return f"{option} {given}: give a number"
+        case "greater_than_equal":
+            return f"{option} {given}: must be at least {context['ge']}"
+        case "less_than_equal":
+            return f"{option} {given}: must be at most {context['le']}"
+    return f"{option}: {why.removeprefix('Value error, ')}"
 
 
 def _told(text: str, code: ExitCode) -> int:

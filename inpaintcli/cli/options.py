@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from inpaintcli import photo, sources
-from inpaintcli.detect import GROWTH, LEAST_AREA, check_threshold, load_detector
+from inpaintcli.detect import GROWTH, LEAST_AREA, check_threshold
 from inpaintcli.errors import UsageError
 from inpaintcli.mask import MaskTools
 from inpaintcli.pairing import Beside, names_file
@@ -23,10 +23,86 @@ def path(text: str) -> Path:
     return Path(text)
 
 
+def pixel_count(text: str | int) -> int:
+    """A number of pixels as typed: 250000000, 250M or 1G; a default is one already."""
+    number = str(text).strip().upper()
+    scale = {"K": 10**3, "M": 10**6, "G": 10**9}.get(number[-1:], 1)
+    try:
+        count = round(float(number if scale == 1 else number[:-1]) * scale)
+    except (ValueError, OverflowError):
+        count = 0
+    if count < 1:
+        raise typer.BadParameter(f"{text!r} is no number of pixels: give one such as 250M or 1G")
+    return count
+
+
+def suffix(text: str) -> str:
+    """A format as typed, as the suffix that it has."""
+    ending = "." + text.lower().removeprefix(".")
+    if ending not in photo.SUFFIXES:
+        known = " ".join(sorted(one[1:] for one in photo.SUFFIXES))
+        raise typer.BadParameter(f"{text!r} is no known format: use one of {known}")
+    return ending
+
+
 Photos = Annotated[
     list[Path],
     typer.Argument(metavar="PHOTO|DIR...", help="Photos, or folders of photos.", parser=path),
 ]
+AnyPhotos = Annotated[
+    list[Path] | None,
+    typer.Argument(
+        metavar="PHOTO|DIR|PATTERN|-...", parser=path, show_default=False,
+        help="Photos, folders of photos, quoted patterns such as 'scans/**/*.tif', or - for one "
+        "photo from standard input.",
+    ),
+]  # fmt: skip
+FromFile = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE|-", parser=path,
+        help="Take photos from a list too: a path a line, or NUL after each.",
+    ),
+]  # fmt: skip
+Workers = Annotated[
+    int | None,
+    typer.Option(
+        min=1, metavar="N", show_default=False,
+        help="Photos worked on at once, each by a process; by default as many as there are cores "
+        "and memory for, and one on CUDA.",
+    ),
+]  # fmt: skip
+SkipExisting = Annotated[
+    bool,
+    typer.Option(
+        "--skip-existing", help="Leave out photos whose results are there: to go on after a break."
+    ),
+]
+PreserveTimes = Annotated[
+    bool, typer.Option("--preserve-times", help="Give results the times of their photo.")
+]
+MaxPixels = Annotated[
+    int,
+    typer.Option(
+        metavar="N", parser=pixel_count, show_default="1G",
+        help="Refuse photos and masks of more pixels; N as in 250M.",
+    ),
+]  # fmt: skip
+Page = Annotated[
+    int | None,
+    typer.Option(
+        min=1, metavar="N", show_default=False,
+        help="Of a TIFF with several pages work on this one alone, from 1.",
+    ),
+]  # fmt: skip
+Reports = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--report", metavar="FILE", parser=path, show_default=False,
+        help="Write what became of each photo: as JSON lines to a .jsonl, as a contact sheet to a "
+        ".html. May be given twice.",
+    ),
+]  # fmt: skip
 Json = Annotated[
     bool, typer.Option("--json", help="Print one JSON object a photo instead of the table.")
 ]
@@ -90,7 +166,8 @@ InfraredFile = Annotated[
 ]  # fmt: skip
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
 Threads = Annotated[
-    int | None, typer.Option(min=1, metavar="N", help="CPU threads; all cores by default.")
+    int | None,
+    typer.Option(min=1, metavar="N", help="CPU threads of each worker; all cores by default."),
 ]
 
 
@@ -130,19 +207,13 @@ def names_mask(out: Path, photos: Sequence[Path], option: str) -> bool:
     return is_file
 
 
-def finding(
-    threshold: float | None,
-    infrared: bool,
-    beside: Beside,
-    device: str,
-    threads: int | None,
-) -> sources.Source:
-    """What finds damage; raises ModelError where the detector cannot be used, UsageError where
-    there is no such device, needed or not."""
+def finding(threshold: float | None, infrared: bool, beside: Beside, device: str) -> sources.Source:
+    """What finds damage, yet to be loaded; raises UsageError where there is no such device, needed
+    or not."""
     check_device(device)
     if infrared or beside.infrared:
         return sources.Infrared() if threshold is None else sources.Infrared(1 - threshold)
-    return sources.Detected(load_detector(device=device, threads=threads), threshold)
+    return sources.Detected(threshold)
 
 
 def tools(
@@ -155,3 +226,9 @@ def tools(
         least if min_area is None else min_area,
         grow if grow_mask is None else grow_mask,
     )
+
+
+def check_existing(skip_existing: bool, overwrite: bool) -> None:
+    """Raise UsageError where results that exist would be both left and replaced."""
+    if skip_existing and overwrite:
+        raise UsageError("--skip-existing and --overwrite exclude each other: give one of them")

@@ -1,4 +1,4 @@
-"""The progress bars: photos of a run and tiles of a photo, on stderr, only in a terminal."""
+"""The progress bars: photos of a run and tiles of those in hand, on stderr, only in a terminal."""
 
 from __future__ import annotations
 
@@ -7,8 +7,16 @@ from pathlib import Path
 from types import TracebackType
 
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
 
+from inpaintcli import filling
 from inpaintcli.report import console, shown
 
 
@@ -25,7 +33,7 @@ class Bars:
         self._photos = self._progress.add_task(
             "photos", total=photos, unit="photos", visible=photos > 1
         )
-        self._tiles = self._progress.add_task("", total=None, unit="tiles")
+        self._tiles: dict[Path, TaskID] = {}
 
     def __enter__(self) -> Bars:
         self._progress.start()
@@ -39,19 +47,21 @@ class Bars:
     ) -> None:
         self._progress.stop()
 
-    def photo(self, path: Path) -> None:
-        """A photo begins."""
-        self._progress.reset(
-            self._tiles, total=None, description=escape(shown(path.name)), unit="tiles"
-        )
+    def photo(self, path: Path) -> filling.Progress:
+        """A photo begins; returns who is to be told that so many of so many tiles are filled."""
+        task = self._progress.add_task(escape(shown(path.name)), total=None, unit="tiles")
+        self._tiles[path] = task
 
-    def tiles(self, done: int, total: int) -> None:
-        """`done` of the `total` tiles of the photo are filled."""
-        self._progress.update(self._tiles, completed=done, total=total)
+        def tiles(done: int, total: int) -> None:
+            self._progress.update(task, completed=done, total=total)
 
-    def photo_done(self) -> None:
+        return tiles
+
+    def photo_done(self, path: Path) -> None:
         """A photo has ended."""
         self._progress.advance(self._photos)
+        if path in self._tiles:
+            self._progress.remove_task(self._tiles.pop(path))
 
     def say(self, text: str) -> None:
         """Print one line to stderr, above the bars."""

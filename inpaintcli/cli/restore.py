@@ -10,20 +10,28 @@ from rich.table import Table
 from rich.text import Text
 
 from inpaintcli import batch, metrics, report
-from inpaintcli.batch import Job, Outcome, Written
+from inpaintcli.batch import Outcome, Written
 from inpaintcli.cli import options
-from inpaintcli.cli.running import carry_out, taken
+from inpaintcli.cli.pipes import piped
+from inpaintcli.cli.running import Crew, Telling, carry_out, taken
 from inpaintcli.errors import UsageError
-from inpaintcli.filling import Progress
 from inpaintcli.grain import parse_strength
-from inpaintcli.inpainters.registry import DEFAULT, load_model
-from inpaintcli.pairing import Beside, Found, alike, mask_path, names_file, restored_path
-from inpaintcli.restore import tiles_of
+from inpaintcli.inpainters.registry import DEFAULT
+from inpaintcli.pairing import (
+    Beside,
+    Found,
+    alike,
+    check_within,
+    mask_path,
+    names_file,
+    restored_path,
+)
+from inpaintcli.photo import MAX_PIXELS
 from inpaintcli.sources import Drawn, Masking
 
 
 def restore(
-    photos: options.Photos,
+    photos: options.AnyPhotos = None,
     mask: Annotated[
         Path | None,
         typer.Option(
@@ -38,8 +46,8 @@ def restore(
         typer.Option(
             "-o",
             "--output",
-            help="File (for one photo) or folder for the results.",
-            metavar="FILE|DIR",
+            help="File (for one photo) or folder for the results, or - for standard output.",
+            metavar="FILE|DIR|-",
             parser=options.path,
         ),
     ] = None,
@@ -64,6 +72,7 @@ def restore(
     batch_size: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="Tiles per call of the model.")
     ] = None,
+    workers: options.Workers = None,
     threads: options.Threads = None,
     grain: Annotated[
         str,
@@ -90,11 +99,31 @@ def restore(
             parser=options.path,
         ),
     ] = None,
+    format: Annotated[
+        str | None,
+        typer.Option(
+            metavar="png|tiff|...",
+            parser=options.suffix,
+            help="Write results in this format, not in that of their photo.",
+        ),
+    ] = None,
+    quality: Annotated[
+        int | None,
+        typer.Option(
+            min=1, max=100, metavar="N", help="Of JPEG and other lossy formats, 1 to 100."
+        ),
+    ] = None,
+    page: options.Page = None,
     in_place: Annotated[
         bool, typer.Option("--in-place", help="Replace the photos themselves.")
     ] = False,
     overwrite: options.Overwrite = False,
+    skip_existing: options.SkipExisting = False,
+    preserve_times: options.PreserveTimes = False,
     recursive: options.Recursive = False,
+    from_file: options.FromFile = None,
+    max_pixels: options.MaxPixels = MAX_PIXELS,
+    report_files: options.Reports = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")
     ] = False,
@@ -108,54 +137,68 @@ def restore(
     painted is damaged. Without `-o` the result lies beside the photo as NAME-restored.SUFFIX.
     Masks, references and the like in a folder are paired with photos by relative name without
     suffix. Photos in folders below a DIR are taken with --recursive, or where a folder given with
-    --mask or --infrared-file has one for them.
+    --mask or --infrared-file has one for them. Links to folders are followed where they are named
+    only.
 
     Examples: `inpaint restore print.jpg`, `inpaint restore print.jpg --mask print-mask.png`
     """
-    beside = Beside(mask, infrared_file, exclude, reference)
-    options.check_found(threshold, infrared, beside)
-    options.check_given(invert_mask, fit_mask, beside)
-    if in_place and out:
-        raise UsageError("--in-place and -o exclude each other: give one of them")
-    parse_strength(grain)
-    run = taken(photos, beside, [out, save_mask], recursive=recursive)
-    out_is_file = bool(out and names_file(out, photos))
-    save_is_file = bool(save_mask and options.names_mask(save_mask, photos, "--save-mask"))
-    twins = alike(run.photos, save_mask) if save_mask else set()
+    with piped(photos, from_file, out, format, max_pixels) as pipes:
+        photos, out = pipes.photos, pipes.out
+        beside = Beside(mask, infrared_file, exclude, reference)
+        options.check_found(threshold, infrared, beside)
+        options.check_given(invert_mask, fit_mask, beside)
+        options.check_existing(skip_existing, overwrite or in_place)
+        if in_place and (out or format):
+            option = "-o" if out else "--format"
+            raise UsageError(f"--in-place and {option} exclude each other: give one of them")
+        parse_strength(grain)
+        run = taken(
+            photos, beside, [out, save_mask], recursive=recursive,
+            masks_wanted=not (mask or infrared or infrared_file),
+        )  # fmt: skip
+        out_is_file = bool(out and (pipes.goes or names_file(out, photos)))
+        if out and out_is_file and format and out.suffix.lower() != format:
+            raise UsageError(f"--format and -o {out} name two formats: leave one of them")
+        save_is_file = bool(save_mask and options.names_mask(save_mask, photos, "--save-mask"))
+        if pipes.came and save_mask and not save_is_file:
+            raise UsageError(f"--save-mask {save_mask}: standard input has no name: name a file")
+        twins = alike(run.photos, save_mask) if save_mask else set()
 
-    def place(one: Found) -> Written:
-        return Written(
-            one.path if in_place else restored_path(one, out, out_is_file),
-            mask_path(one, save_mask, save_is_file, whole=one in twins) if save_mask else None,
+        def place(one: Found) -> Written:
+            return Written(
+                one.path if in_place else restored_path(one, out, out_is_file, format),
+                mask_path(one, save_mask, save_is_file, whole=one in twins) if save_mask else None,
+            )
+
+        masking = Masking(
+            Drawn(invert_mask, fit_mask)
+            if mask
+            else options.finding(threshold, infrared, beside, device),
+            options.tools(grow_mask, min_area, close_gaps, given=mask is not None),
+            fit_mask,
         )
-
-    inpainter = load_model(model, device=device, threads=threads)
-    tiles_of(inpainter.card, tile, overlap, batch_size)
-    masking = Masking(
-        Drawn(invert_mask, fit_mask)
-        if mask
-        else options.finding(threshold, infrared, beside, device, threads),
-        options.tools(grow_mask, min_area, close_gaps, given=mask is not None),
-        fit_mask,
-    )
-    how = batch.RestoreOptions(tile, overlap, batch_size, grain, seed)
-    plan = batch.plan(run.photos, beside, place, in_place=in_place, overwrite=overwrite)
-
-    def work(job: Job, progress: Progress | None) -> Outcome:
-        return batch.restore_file(job, masking, inpainter, how, progress)
-
-    return carry_out(
-        plan,
-        lambda on_start: (
-            [batch.planned(job, masking) for job in plan.jobs]
-            if dry_run
-            else batch.run(plan.jobs, work, on_start)
-        ),
-        _table,
-        notes=run.notes,
-        quiet=quiet,
-        json=json,
-    )
+        how = batch.RestoreOptions(tile, overlap, batch_size, grain, seed)
+        files = batch.FileOptions(quality, page, preserve_times, max_pixels, overwrite)
+        plan = batch.plan(
+            run.photos, beside, place,
+            in_place=in_place, overwrite=overwrite, skip_existing=skip_existing,
+        )  # fmt: skip
+        written = [job.written for job in plan.jobs]
+        if out and not out_is_file:
+            check_within((one.photo for one in written if one.photo), out)
+        if save_mask and not save_is_file:
+            check_within((one.mask for one in written if one.mask), save_mask, "--save-mask")
+        telling = Telling("Restored photos", pipes, report_files or (), quiet, json)
+        telling.check_reports(plan, overwrite=overwrite)
+        return carry_out(
+            plan,
+            batch.Restoring(model, device, masking, how, files),
+            _table,
+            crew=Crew(device, workers, threads),
+            telling=telling,
+            notes=run.notes,
+            dry_run=(lambda job: batch.planned(job, masking)) if dry_run else None,
+        )
 
 
 def _table(outcomes: list[Outcome]) -> Table:
@@ -169,10 +212,12 @@ def _table(outcomes: list[Outcome]) -> Table:
     table = report.plain_table(texts, ["damaged", "seconds", *headings])
     for outcome in outcomes:
         result = str(outcome.output) if outcome.output else ""
-        if outcome.status != "restored":
+        if outcome.error:
+            result = f"failed: {report.why(outcome.error, outcome.photo)}"
+        elif outcome.status != "restored":
             result = f"{outcome.status} {result}".strip()
         # A mask that is yet to be found has no path unless it is kept.
-        mask = outcome.mask if outcome.mask_source == "file" else outcome.mask_source
+        mask = outcome.mask or outcome.mask_source
         cells = (report.label(outcome.photo), report.shown(result), report.shown(mask or "-"))
         table.add_row(
             *map(Text, cells[: len(texts)]),

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rich.table import Table
 
-from inpaintcli import batch, report
-from inpaintcli.batch import Job, Outcome, Plan
+from inpaintcli import batch, photo, report, sheet, workers
+from inpaintcli.batch import Job, Outcome, Plan, Recipe, Work
+from inpaintcli.cli.pipes import Pipes
 from inpaintcli.cli.progress import Bars
-from inpaintcli.errors import ExitCode, UsageError
+from inpaintcli.errors import ExitCode, PhotoError, UsageError
+from inpaintcli.files import clear_leftovers, write_whole
 from inpaintcli.filling import Progress
-from inpaintcli.pairing import Beside, Found, Pairs, find
-
-OnStart = Callable[[Job], Progress | None]
+from inpaintcli.pairing import MASK, Beside, Found, Pairs, check_folder, find, real
+from inpaintcli.stopping import Stop
 
 
 @dataclass(frozen=True)
@@ -27,27 +29,39 @@ class Taken:
 
 
 def taken(
-    photos: Sequence[Path], beside: Beside, outputs: Sequence[Path | None], *, recursive: bool
+    photos: Sequence[Path],
+    beside: Beside,
+    outputs: Sequence[Path | None],
+    *,
+    recursive: bool,
+    masks_wanted: bool = False,
 ) -> Taken:
     """The photos that a run takes.
 
-    Raises UsageError where there are none, or where one is also given as what lies beside it.
+    masks_wanted: say where masks that lie beside the photos could be used. Raises UsageError where
+    there are none, or where one is also given as what lies beside it.
     """
     passed: list[Path] = []
     apart = [*beside.paths, *(path for path in outputs if path)]
     found = find(photos, apart=apart, pairs=Pairs(beside), passed=passed)
-    places = {one.path.resolve() for one in found}
+    places = {real(one.path) for one in found}
     for path, what in (
         (beside.mask, "give a picture that is white where damage is"),
         (beside.exclude, "give a picture that is white where nothing may be touched"),
         (beside.infrared, "--infrared takes the infrared that its own file has"),
     ):
-        if path and path.resolve() in places:
+        if path and real(path) in places:
             raise UsageError(f"{path}: is the photo itself: {what}")
     left_out = set() if recursive else batch.left_below(found, beside)
     if len(left_out) == len(found):
         raise UsageError(f"{photos[0]}: has photos in folders below only: --recursive takes them")
-    notes = passed_over(passed)
+    masks = [path for path in passed if masks_wanted and path.stem.endswith(MASK)]
+    notes = passed_over([path for path in passed if path not in masks])
+    if masks:
+        folder = next((path for path in photos if path.is_dir()), masks[0].parent)
+        lie = "masks lie" if len(masks) > 1 else "mask lies"
+        uses = "uses them" if len(masks) > 1 else "uses it"
+        notes.append(f"{len(masks)} {lie} beside the photos unused: --mask {folder} {uses}")
     if left_out:
         some, them = _counted(len(left_out), "photo")
         notes.append(f"{some} in folders below left out: --recursive takes {them}")
@@ -66,52 +80,189 @@ def _counted(number: int, noun: str) -> tuple[str, str]:
     return (f"{number} {noun}s", "them") if number > 1 else (f"{number} {noun}", "it")
 
 
+@dataclass(frozen=True)
+class Crew:
+    """Who works on a run: processes, their threads, their device; None: as it fits."""
+
+    device: str
+    workers: int | None = None
+    threads: int | None = None
+
+
+@dataclass(frozen=True)
+class Telling:
+    """How a run is told. title: of a contact sheet. reports: the files for them, checked by
+    `check_reports`."""
+
+    title: str
+    pipes: Pipes
+    reports: Sequence[Path] = ()
+    quiet: bool = False
+    json: bool = False
+
+    def check_reports(self, plan: Plan, *, overwrite: bool) -> None:
+        """Raise UsageError, before any work, where a report cannot go where it should."""
+        jobs = plan.jobs
+        taken = {real(path) for job in jobs for path in (*job.beside.paths, *job.written.paths)}
+        taken |= {real(path) for path in plan.order}
+        for path in self.reports:
+            if path.suffix.lower() not in (".jsonl", ".html"):
+                raise UsageError(f"--report {path}: name a .jsonl or a .html")
+            if real(path) in taken:
+                raise UsageError(f"--report {path}: is a file of this run: choose another name")
+            if path.is_dir():
+                raise UsageError(f"--report {path}: is a folder: name a file")
+            if path.exists() and not overwrite:
+                raise UsageError(f"--report {path}: exists already: --overwrite replaces it")
+            check_folder(path.parent, "--report")
+            taken.add(real(path))
+
+    @property
+    def pictured(self) -> bool:
+        """Whether the first photos are to have pictures."""
+        return any(path.suffix.lower() == ".html" for path in self.reports)
+
+    def write_reports(self, outcomes: Sequence[Outcome]) -> None:
+        """Write every report; raises PhotoError for the first that cannot be written."""
+        for path in self.reports:
+            if path.suffix.lower() == ".html":
+                text = sheet.page([_row(one) for one in outcomes], title=self.title)
+            else:
+                text = "".join(report.json_line(one.to_dict()) + "\n" for one in outcomes)
+            photo.make_folder(path.parent)
+            try:
+                write_whole(path, text.encode())
+            except OSError as error:
+                why = (error.strerror or str(error)).lower()
+                raise PhotoError(f"--report {path}: cannot be written: {why}") from None
+
+
+def _row(outcome: Outcome) -> sheet.Row:
+    facts: dict[str, str] = {}
+    if outcome.output:
+        facts["result"] = report.shown(outcome.output)
+    if outcome.mask:
+        facts["mask"] = report.shown(outcome.mask)
+    if outcome.damaged is not None:
+        facts["damaged"] = report.percent(outcome.damaged)
+    if outcome.regions is not None:
+        facts["regions"] = str(outcome.regions)
+    if outcome.seconds is not None:
+        facts["seconds"] = report.seconds(outcome.seconds)
+    for heading, name, form in report.SCORE_COLUMNS if outcome.scores else ():
+        value = getattr(outcome.scores, name)
+        if value is not None:
+            facts[heading] = form.format(value)
+    return sheet.Row(
+        report.shown(outcome.photo), outcome.status, facts, outcome.note, outcome.error,
+        outcome.before, outcome.after,
+    )  # fmt: skip
+
+
 def carry_out(
     plan: Plan,
-    outcomes_of: Callable[[OnStart], Iterable[Outcome]],
+    recipe: Recipe,
     table: Callable[[list[Outcome]], Table],
     *,
+    crew: Crew,
+    telling: Telling,
     notes: Sequence[str] = (),
-    quiet: bool = False,
-    json: bool = False,
+    dry_run: Callable[[Job], Outcome] | None = None,
 ) -> int:
-    """Tell what becomes of each job as it is done, and print the table; returns the exit code.
+    """Do the jobs, tell what becomes of each as it is done, and print the table in the end.
 
-    outcomes_of: given whom to tell of each job that begins, the outcomes of the plan's jobs.
-    notes: what is said before the first, one line each.
+    notes: what is said before the first, one line each. dry_run: what is told of each job instead
+    of doing it. Returns the exit code; raises ModelError where the model cannot be used.
     """
+    jobs, quiet, pipes = plan.jobs, telling.quiet, telling.pipes
+    if telling.pictured:
+        jobs = [replace(job, pictured=at < sheet.MOST_SHOWN) for at, job in enumerate(jobs)]
+    number, threads = workers.crew(len(jobs), crew.device, crew.workers, crew.threads)
+    # In this process what cannot be loaded is known before anything is said.
+    work = recipe.load(threads) if dry_run or (jobs and number == 1) else None
+    total = len(plan.order)
     outcomes: list[Outcome] = []
-    with Bars(len(plan.jobs), quiet=quiet) as bars:
+    trouble: list[str] = []
+    interrupted = False
+
+    with Stop() as stop, Bars(len(jobs), quiet=quiet) as bars:
         for note in () if quiet else notes:
             bars.say(note)
 
-        def on_start(job: Job) -> Progress | None:
-            bars.photo(job.photo)
-            return bars.tiles
+        def on_start(job: Job) -> Progress:
+            return bars.photo(job.photo)
 
         def tell(outcome: Outcome) -> None:
+            outcome = pipes.outcome(outcome)
             outcomes.append(outcome)
             if outcome.error:
                 bars.say(f"inpaint: {outcome.error}")
             elif outcome.note and not quiet:
                 bars.say(f"{outcome.photo}: {outcome.note}")
-            if json:
-                report.print_json(outcome.to_dict())
+            if telling.json:
+                report.print_json(outcome.to_dict(), pipes.told_to)
 
-        for failure in plan.failures:
-            tell(failure)
+        for outcome in (*plan.failures, *plan.skipped):
+            tell(outcome)
         try:
-            for outcome in outcomes_of(on_start):
-                bars.photo_done()
+            for outcome in (
+                map(dry_run, jobs)
+                if dry_run
+                else _outcomes(jobs, recipe, work, on_start, number, threads, stop)
+            ):
+                bars.photo_done(outcome.photo)
                 tell(outcome)
+            pipes.send()
+        except PhotoError as error:
+            trouble.append(str(error))
         except KeyboardInterrupt:
-            done = sum(outcome.status != "failed" for outcome in outcomes)
-            left = len(plan.jobs) + len(plan.failures) - len(outcomes)
+            interrupted = True
+            counts = Counter(outcome.status for outcome in outcomes)
+            done = len(outcomes) - counts["failed"] - counts["skipped"]
+            left = total - len(outcomes)
             bars.say(f"inpaint: interrupted: {done} done, {left} not begun or not finished")
-            return ExitCode.INTERRUPTED
         finally:
             # What was done is told, whatever ended the run.
-            if outcomes and not json and not quiet:
-                report.print_table(table(outcomes))
+            order = {path: at for at, path in enumerate(map(str, plan.order))}
+            outcomes.sort(key=lambda one: order.get(str(one.photo), 0))
+            if not dry_run:
+                try:
+                    telling.write_reports(outcomes)
+                except PhotoError as error:
+                    trouble.append(str(error))
+            for text in trouble:
+                bars.say(f"inpaint: {text}")
+            lone = total == 1 and any(outcome.error for outcome in outcomes)
+            if outcomes and not telling.json and not quiet and not lone:
+                report.print_table(table(outcomes), pipes.told_to)
+                if total > 1:
+                    report.print_line(f"\n{_counts(outcomes)}", pipes.told_to)
+    if interrupted:
+        return ExitCode.INTERRUPTED
     failed = any(outcome.status == "failed" for outcome in outcomes)
-    return ExitCode.PHOTO_FAILED if failed else ExitCode.DONE
+    return ExitCode.PHOTO_FAILED if failed or trouble else ExitCode.DONE
+
+
+def _outcomes(
+    jobs: Sequence[Job],
+    recipe: Recipe,
+    work: Work | None,
+    on_start: Callable[[Job], Progress],
+    number: int,
+    threads: int | None,
+    stop: Stop,
+) -> Iterator[Outcome]:
+    """Do the jobs: in this process where the work is loaded, else in so many workers."""
+    clear_leftovers({real(path).parent for job in jobs for path in job.written.paths})
+    if work:
+        yield from batch.run(jobs, work, on_start, stop.check)
+    else:
+        yield from workers.run(jobs, recipe, on_start, workers=number, threads=threads, stop=stop)
+
+
+def _counts(outcomes: Iterable[Outcome]) -> str:
+    """How many photos are done, skipped, failed or planned, in one line."""
+    words = {"restored": "done", "copied": "done", "detected": "done"}
+    counts = Counter(words.get(outcome.status, outcome.status) for outcome in outcomes)
+    kinds = ("planned", "done", "skipped", "failed")
+    return ", ".join(f"{counts[kind]} {kind}" for kind in kinds if counts[kind])

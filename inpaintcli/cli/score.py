@@ -15,7 +15,7 @@ from inpaintcli.cli import options
 from inpaintcli.errors import ExitCode, PhotoError, UsageError, reason
 from inpaintcli.metrics import Scores
 from inpaintcli.metrics import score as score_pixels
-from inpaintcli.pairing import MASK, Found, Partners, find_results
+from inpaintcli.pairing import MASK, Found, Partners, find_results, real
 
 
 def score(
@@ -48,6 +48,8 @@ def score(
     found = find_results(restored)
     if restored.is_dir() and not reference.is_dir():
         raise UsageError(f"{reference}: is no folder, and {restored} is one: give two of a kind")
+    if real(restored) == real(reference):
+        raise UsageError(f"{reference}: the reference is the same file: name the undamaged photo")
     references = Partners(reference, "reference")
     mask_files = Partners(mask, "mask", MASK) if mask else None
     rows: list[tuple[Path, Scores]] = []

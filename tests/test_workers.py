@@ -1,0 +1,227 @@
+"""Runs of many photos: worker processes, interrupts and what is left when all is killed."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from inpaintcli import workers
+from tests.helpers import inpaint, load, save, save_mask, scratched, stripe
+
+ROOT = Path(__file__).parent.parent
+SHAPE = (160, 240)
+linux = pytest.mark.skipif(
+    not Path("/proc/self/task").exists(), reason="children are found in /proc"
+)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder with `in`, 14 photos, and their mask."""
+    for number in range(14):
+        save(tmp_path / f"in/{number:02d}.png", scratched(*SHAPE))
+    save_mask(tmp_path / "mask.png", stripe(*SHAPE))
+    return tmp_path
+
+
+def start(folder: Path, *more: object, model: str = "autoencoder") -> subprocess.Popen[str]:
+    """A run over the folder, under way."""
+    words = ["restore", "in", "--mask", "mask.png", "-o", "out", "--threads", 1, "--model", model]
+    return subprocess.Popen(
+        [sys.executable, "-m", "inpaintcli", *map(str, words), *map(str, more)],
+        cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        # A shell that started the tests in the background has it ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )  # fmt: skip
+
+
+def wait_for(what: Callable[[], object], process: subprocess.Popen[str]) -> None:
+    """Wait until something holds, or the process has ended."""
+    while process.poll() is None and not what():
+        time.sleep(0.02)
+
+
+def done(folder: Path) -> list[Path]:
+    return sorted(folder.glob("out/[0-9]*.png"))
+
+
+def children(process: subprocess.Popen[str]) -> list[int]:
+    """The worker processes of a run."""
+    listed = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    return [
+        int(child)
+        for child in listed
+        if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes()
+    ]
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def whole(folder: Path) -> None:
+    """Every file in `out` is a whole picture, and nothing else is there."""
+    for path in (folder / "out").iterdir():
+        assert load(path).shape == (*SHAPE, 3)
+
+
+def test_workers_do_what_one_process_does(folder: Path) -> None:
+    (folder / "in/05.png").write_text("this is no picture")
+    words = ["restore", "in", "--mask", "mask.png", "--model", "telea"]
+    many = inpaint(*words, "-o", "many", "--workers", 3, "--report", "r.jsonl", cwd=folder)
+    one = inpaint(*words, "-o", "one", "--workers", 1, cwd=folder)
+    assert many.returncode == one.returncode == 1
+    assert many.stderr == one.stderr
+    assert "in/05.png: not an image" in one.stderr
+    names = [path.name for path in sorted((folder / "one").iterdir())]
+    assert len(names) == 13
+    for name in names:
+        assert (folder / "many" / name).read_bytes() == (folder / "one" / name).read_bytes()
+    rows = [line.split()[0] for line in many.stdout.splitlines() if line.startswith(" in/")]
+    assert rows == [f"in/{number:02d}.png" for number in range(14)]
+    assert "failed: not an image" in many.stdout
+    assert many.stdout.splitlines()[-1] == "13 done, 1 failed"
+    told = [json.loads(line)["photo"] for line in (folder / "r.jsonl").read_text().splitlines()]
+    assert told == rows
+
+
+def test_what_no_worker_can_load_is_told_once(folder: Path) -> None:
+    (folder / "no.onnx").write_text("this is no model")
+    ran = inpaint(
+        "restore", "in", "--mask", "mask.png", "-o", "out", "--model", "no.onnx", "--workers", 2,
+        cwd=folder,
+    )  # fmt: skip
+    assert ran.returncode == 3
+    assert ran.stderr.startswith("inpaint: no.onnx: not a model")
+    assert len(ran.stderr.splitlines()) == 1
+    assert ran.stdout == ""
+
+
+@linux
+def test_a_worker_that_is_killed_costs_one_photo(folder: Path) -> None:
+    process = start(folder, "--workers", 2, "--json")
+    wait_for(lambda: len(done(folder)) > 2, process)
+    os.kill(children(process)[0], signal.SIGKILL)
+    stdout, stderr = process.communicate(timeout=100)
+    assert process.returncode == 1, stderr
+    rows = [json.loads(line) for line in stdout.splitlines()]
+    failed = [row for row in rows if row["status"] == "failed"]
+    assert len(rows) == 14
+    assert len(failed) == 1
+    assert f"{failed[0]['photo']}: its worker process was ended by SIGKILL" in stderr
+    again = inpaint(
+        "restore", "in", "--mask", "mask.png", "-o", "out", "--model", "telea", "--skip-existing",
+        "--workers", 1, cwd=folder,
+    )  # fmt: skip
+    assert again.returncode == 0
+    assert again.stdout.splitlines()[-1] in ("1 done, 13 skipped", "14 skipped")
+    whole(folder)
+
+
+@linux
+def test_a_run_that_is_killed_leaves_whole_files_and_goes_on(folder: Path) -> None:
+    process = start(folder, "--workers", 2)
+    wait_for(lambda: len(done(folder)) > 2, process)
+    pids = children(process)
+    assert len(pids) == 2
+    process.kill()
+    process.communicate()
+    for _ in range(500):
+        if not any(map(is_alive, pids)):
+            break
+        time.sleep(0.02)
+    assert not any(map(is_alive, pids)), "workers outlive their parent"
+    before = {path: path.stat().st_mtime_ns for path in done(folder)}
+    assert len(before) < 14
+    (folder / "out/.99.png-0123456789abcdef.inpaint-part").write_bytes(b"half")
+    again = start(folder, "--skip-existing", "--json", model="telea")
+    rows = [json.loads(line) for line in again.communicate()[0].splitlines()]
+    assert again.returncode == 0
+    statuses = [row["status"] for row in rows]
+    assert statuses.count("skipped") == len(before)
+    assert statuses.count("restored") == 14 - len(before)
+    assert len(done(folder)) == 14
+    assert all(path.stat().st_mtime_ns == time for path, time in before.items())
+    whole(folder)
+
+
+@pytest.mark.parametrize(("number", "crew"), [(signal.SIGINT, 2), (signal.SIGTERM, 1)])
+def test_an_interrupt_ends_a_run_and_tells_what_was_done(
+    folder: Path, number: signal.Signals, crew: int
+) -> None:
+    process = start(folder, "--workers", crew, "--report", "r.jsonl")
+    wait_for(lambda: len(done(folder)) > 1, process)
+    process.send_signal(number)
+    stdout, stderr = process.communicate(timeout=60)
+    assert process.returncode == 130, stderr
+    (line,) = stderr.splitlines()
+    count = len(done(folder))
+    assert line == f"inpaint: interrupted: {count} done, {14 - count} not begun or not finished"
+    assert 0 < count < 14
+    assert stdout.splitlines()[-1] == f"{count} done"
+    assert len((folder / "r.jsonl").read_text().splitlines()) == count
+    whole(folder)
+
+
+def test_a_second_interrupt_ends_at_once() -> None:
+    """Also where Python itself cannot, because a library is at work for a long time."""
+    script = (
+        "import hashlib; from inpaintcli.stopping import Stop\n"
+        "with Stop() as stop:\n"
+        "    print('ready', flush=True)\n"
+        "    hashlib.pbkdf2_hmac('sha256', b'', b'', 2**31 - 1)"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", script], cwd=ROOT, stdout=subprocess.PIPE, text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )  # fmt: skip
+    assert process.stdout
+    assert process.stdout.readline() == "ready\n"
+    process.send_signal(signal.SIGINT)
+    time.sleep(0.3)
+    assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)
+    assert process.returncode == 130
+
+
+def test_how_many_workers_a_run_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    free: list[int | None] = [10**12]
+    monkeypatch.setattr(workers, "usable_cores", lambda: 8)
+    monkeypatch.setattr(workers, "free_memory", lambda: free[0])
+    assert workers.crew(100, "cpu") == (8, 1)
+    assert workers.crew(3, "cpu") == (3, 2)
+    assert workers.crew(1, "cpu") == (1, None)
+    assert workers.crew(0, "cpu") == (1, None)
+    assert workers.crew(100, "cpu", threads=4) == (2, 4)
+    assert workers.crew(100, "cpu", workers=2) == (2, 4)
+    assert workers.crew(100, "cpu", workers=16) == (16, 1)
+    assert workers.crew(100, "cpu", workers=3, threads=5) == (3, 5)
+    free[0] = 4 * workers.WORKER_MEMORY
+    assert workers.crew(100, "cpu") == (2, 4)
+    free[0] = 0
+    assert workers.crew(100, "cpu") == (1, None)
+    free[0] = None
+    assert workers.crew(100, "cpu") == (8, 1)
+    monkeypatch.setattr(workers, "may_use_cuda", lambda device: device != "cpu")
+    assert workers.crew(100, "cuda:1") == (1, None)
+    assert workers.crew(100, "cuda", workers=2) == (2, 4)
+
+
+def test_free_memory_is_known_here() -> None:
+    free = workers.free_memory()
+    if free is None:
+        pytest.skip("this system does not say how much memory is free")
+    assert 10**7 < free < 10**14
