@@ -15,7 +15,7 @@ import numpy as np
 from inpaintcli import jpeg_blocks, metrics, photo, sheet
 from inpaintcli import mask as masks
 from inpaintcli.arrays import Mask, Pixels, size
-from inpaintcli.errors import ModelError, PhotoError, UsageError, reason
+from inpaintcli.errors import InpaintError, ModelError, PhotoError, UsageError, reason
 from inpaintcli.files import write_whole
 from inpaintcli.filling import Progress
 from inpaintcli.inpainters.base import Inpainter
@@ -168,7 +168,8 @@ def plan(
     restored photos replace what was read. skip_existing: photos whose results are all there are no
     jobs; of those that an interrupted run left half done, all results are written again.
 
-    A photo without a partner becomes a failure; what would lose a file raises UsageError.
+    A photo without a partner becomes a failure, and of several also one whose `place` raises
+    UsageError; what would lose a file raises UsageError.
     """
     whole = Plan(order=[found.path for found in photos])
     pairs = Pairs(beside)
@@ -176,7 +177,10 @@ def plan(
     for found in photos:
         try:
             jobs.append(Job(found.path, pairs.of(found), place(found)))
-        except PhotoError as error:
+        except InpaintError as error:
+            # What is wrong about one photo's place is no reason to leave the others.
+            if isinstance(error, UsageError) and len(photos) == 1:
+                raise
             whole.failures.append(Outcome(found.path, "failed", error=str(error)))
     written = [job.written for job in jobs]
     restored = [one.photo for one in written if one.photo]

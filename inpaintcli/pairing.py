@@ -390,15 +390,16 @@ def check_absent(outputs: Sequence[Path]) -> None:
         raise UsageError(f"{existing[0]}{more} {exist} already: --overwrite replaces it")
 
 
-def check_within(outputs: Iterable[Path], folder: Path, option: str = "-o") -> None:
-    """Raise UsageError where a link leads an output out of the folder that was named for it."""
-    place = real(folder)
-    for output in outputs:
-        if not real(output).is_relative_to(place):
-            raise UsageError(
-                f"{output}: a link leads out of {folder}, to {real(output)}: remove it, or choose "
-                f"another {option}"
-            )
+def check_place(output: Path, folder: Path, option: str = "-o") -> None:
+    """Raise UsageError where an output in the folder that was named for it is a folder itself, or a
+    link leads it out of there."""
+    if output.is_dir():
+        raise UsageError(f"{output}: is a folder, and the result would be a file of that name")
+    if not real(output).is_relative_to(real(folder)):
+        raise UsageError(
+            f"{output}: a link leads out of {folder}, to {real(output)}: remove it, or choose "
+            f"another {option}"
+        )
 
 
 def check_folder(folder: Path, option: str = "-o") -> None:

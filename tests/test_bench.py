@@ -165,6 +165,9 @@ def test_operations_are_counted_in_the_tiles_that_run(
     given = sum(run["network_pixels"] for run in runs)
     assert row["macs_per_pixel"] == pytest.approx(MACS * given / (64 * 96 + 80 * 60))
     assert all(run["network_pixels"] % (32 * 32) == 0 for run in runs)
+    assert 0 < runs[0]["network_pixels"] <= 64 * 96, (
+        "tiles without overlap, counted for one restore"
+    )
     assert row["model_bytes"] == (trial / "grey.onnx").stat().st_size
     classical = told["rows"][0]
     assert classical["macs_per_pixel"] is None
@@ -242,17 +245,20 @@ def test_photos_that_are_damaged_already(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not Path("/proc/self").exists(), reason="children are found in /proc")
-def test_ctrl_c_ends_the_run_and_its_child(trial: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_a_run_that_is_ended_ends_its_child(trial: Path, number: signal.Signals) -> None:
+    """Ctrl-C goes to all processes of a terminal; a kill to the one."""
     process = subprocess.Popen(
         [sys.executable, "-m", "inpaintcli", "bench", "photos", "--models", "telea,photo"],
         cwd=trial, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        env={**os.environ, "PYTHONPATH": str(ROOT)}, start_new_session=True,
     )  # fmt: skip
     children = wait_for(lambda: spawned_by(process.pid))
-    process.send_signal(signal.SIGINT)
+    (os.killpg if number == signal.SIGINT else os.kill)(process.pid, number)
     _, told = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert "interrupted" in told
+    if number == signal.SIGINT:
+        assert process.returncode == 130
+        assert "interrupted" in told
     assert "Traceback" not in told
     assert wait_for(lambda: not any(Path(f"/proc/{child}").exists() for child in children))
 

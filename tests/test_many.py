@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -191,22 +192,34 @@ class TestOutputs:
         before = (tmp_path / "safe/a.png").read_bytes()
         words = ("--mask", "mask.png", "--recursive", "--overwrite", "-o", "out")
         (tmp_path / "out").mkdir()
-        for name, target in (("a.png", "safe/a.png"), ("below", "safe")):
+        for name, target, other in (
+            ("a.png", "safe/a.png", "below/b.png"), ("below", "safe", "a.png")
+        ):  # fmt: skip
             link = tmp_path / "out" / name
             link.symlink_to(tmp_path / target)
             ran = run("restore", "in", *words)
-            assert ran.code == BAD_CALL
+            # It costs its photo alone, and is a wrong call where there is no other.
+            assert ran.code == FAILED
             assert "a link leads out of out" in one_line(ran.err)
+            assert (tmp_path / "out" / other).is_file()
             link.unlink()
+            shutil.rmtree(tmp_path / "out")
+            (tmp_path / "out").mkdir()
+        (tmp_path / "out/a.png").symlink_to(tmp_path / "safe/a.png")
+        ran = run("restore", "in/a.png", "--mask", "mask.png", "--overwrite", "-o", "out")
+        assert (ran.code, "leads out of out" in one_line(ran.err)) == (BAD_CALL, True)
+        (tmp_path / "out/a.png").unlink()
         (tmp_path / "masks").mkdir()
         (tmp_path / "masks/a.png").symlink_to(tmp_path / "safe/a.png")
         for call in (
             ["restore", "in", *words, "--save-mask", "masks"],
-            ["detect", "in", "-o", "masks", "--overwrite"],
+            ["detect", "in", "-o", "masks", "--overwrite", "--recursive"],
         ):
             ran = run(*call)
-            assert (ran.code, "leads out of masks" in one_line(ran.err)) == (BAD_CALL, True)
-        assert not list((tmp_path / "out").iterdir())
+            assert (ran.code, "leads out of masks" in one_line(ran.err)) == (FAILED, True)
+        assert not (tmp_path / "out/a.png").exists()
+        shutil.rmtree(tmp_path / "out")
+        (tmp_path / "out").mkdir()
         assert (tmp_path / "safe/a.png").read_bytes() == before
         # Within the folder a link is nobody's loss, and the folder itself may be one.
         (tmp_path / "linked").symlink_to(tmp_path / "out", target_is_directory=True)

@@ -1,1 +1,6 @@
 """Training of the networks that inpaint ships. PyTorch is imported here and nowhere else."""
+
+import os
+
+# Before ONNX Runtime is imported anywhere: it is not to tell anybody of what is run.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")

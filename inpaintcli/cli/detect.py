@@ -15,7 +15,7 @@ from inpaintcli.cli import options
 from inpaintcli.cli.pipes import piped
 from inpaintcli.cli.running import Crew, Telling, carry_out, taken
 from inpaintcli.errors import UsageError
-from inpaintcli.pairing import Beside, Found, alike, check_within, mask_path, overlay_path
+from inpaintcli.pairing import Beside, Found, alike, check_place, mask_path, overlay_path
 from inpaintcli.photo import MAX_PIXELS
 from inpaintcli.sources import Masking
 
@@ -85,6 +85,9 @@ def detect(
         def place(one: Found) -> Written:
             mask = mask_path(one, out, out_is_file, whole=one in twins)
             shown = overlay_path(one, mask, whole=one in twins) if overlay else None
+            for path in (mask, shown):
+                if path and out and not out_is_file:
+                    check_place(path, out)
             return Written(mask=mask, overlay=shown)
 
         masking = Masking(
@@ -98,8 +101,6 @@ def detect(
         plan = batch.plan(
             run.photos, beside, place, overwrite=overwrite, skip_existing=skip_existing
         )
-        if out and not out_is_file:
-            check_within((path for job in plan.jobs for path in job.written.paths), out)
         telling = Telling("Damage found", pipes, report_files or (), quiet, json)
         telling.check_reports(plan, overwrite=overwrite)
         return carry_out(

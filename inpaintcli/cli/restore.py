@@ -21,7 +21,7 @@ from inpaintcli.pairing import (
     Beside,
     Found,
     alike,
-    check_within,
+    check_place,
     mask_path,
     names_file,
     restored_path,
@@ -165,10 +165,15 @@ def restore(
         twins = alike(run.photos, save_mask) if save_mask else set()
 
         def place(one: Found) -> Written:
-            return Written(
-                one.path if in_place else restored_path(one, out, out_is_file, format),
-                mask_path(one, save_mask, save_is_file, whole=one in twins) if save_mask else None,
-            )
+            photo = one.path if in_place else restored_path(one, out, out_is_file, format)
+            if out and not out_is_file:
+                check_place(photo, out)
+            mask = None
+            if save_mask:
+                mask = mask_path(one, save_mask, save_is_file, whole=one in twins)
+                if not save_is_file:
+                    check_place(mask, save_mask, "--save-mask")
+            return Written(photo, mask)
 
         masking = Masking(
             Drawn(invert_mask, fit_mask)
@@ -183,11 +188,6 @@ def restore(
             run.photos, beside, place,
             in_place=in_place, overwrite=overwrite, skip_existing=skip_existing,
         )  # fmt: skip
-        written = [job.written for job in plan.jobs]
-        if out and not out_is_file:
-            check_within((one.photo for one in written if one.photo), out)
-        if save_mask and not save_is_file:
-            check_within((one.mask for one in written if one.mask), save_mask, "--save-mask")
         telling = Telling("Restored photos", pipes, report_files or (), quiet, json)
         telling.check_reports(plan, overwrite=overwrite)
         return carry_out(

@@ -22,6 +22,8 @@ def decode(data: bytes, limit: int) -> Photo:
     pillow_heif = extra.package("pillow_heif", "HEIC")
     if not isobmff.is_whole(data):
         raise PhotoError("a HEIC that is cut short")
+    # Broken files have its threads wait for each other now and then.
+    pillow_heif.options.DECODE_THREADS = 1
     file = pillow_heif.open_heif(data, convert_hdr_to_8bit=False)
     info, (width, height) = file.info, file.size
     check_size(width, height, limit)
