@@ -193,7 +193,9 @@ class WhiteLines(Layers):
     def __init__(self) -> None:
         pass
 
-    def crop(self, side: int, rng: np.random.Generator) -> Layer | None:
+    def crop(
+        self, side: int, rng: np.random.Generator, edges: tuple[int, int] = (0, 0)
+    ) -> Layer | None:
         """That line, anywhere, along or across."""
         opacity = np.zeros((side, side, 1), np.uint8)
         place = int(rng.integers(2, side - 4))
