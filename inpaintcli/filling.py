@@ -66,12 +66,14 @@ def fill(
     levels = _levels(pixels, mask, reach_of(inpainter.card, tile), inpainter.card.prior)
     run.total = sum(run.count(level) for level in levels)
     below: Pixels | None = None
-    for level in reversed(levels):
+    while levels:
+        level = levels.pop()  # Gone when it is done: of a large photo all sizes would be much.
         if below is not None:
             shape = (level.lent.shape[0], level.lent.shape[1])
             for top, strip in pyramid.doubled(below, shape):
                 rows = np.s_[top : top + len(strip)]
                 _put(level.pixels[rows], level.lent[rows], strip)
+            below = None
         if level.wanted.any():
             run.fill(level)
         below = level.pixels

@@ -10,7 +10,7 @@ import numpy as np
 from inpaintcli.arrays import Floats, Mask, Pixels
 
 #: Rows that are turned to float at a time, so that a large photo needs little memory beside it.
-STRIP = 256
+STRIP = 64
 
 
 def deeper_than(mask: Mask, reach: int) -> Mask:
@@ -20,7 +20,7 @@ def deeper_than(mask: Mask, reach: int) -> Mask:
         distance = cv2.distanceTransform(mask.view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
         return np.asarray(distance > reach)
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
-    return np.asarray(cv2.erode(mask.view(np.uint8), disc)).astype(bool)
+    return np.asarray(cv2.erode(mask.view(np.uint8), disc), np.uint8).view(np.bool_)
 
 
 def near(places: Mask, distance: int, mask: Mask) -> Mask:
@@ -28,9 +28,9 @@ def near(places: Mask, distance: int, mask: Mask) -> Mask:
     `places`, given at full size."""
     if not places.any():
         return np.zeros_like(mask)
-    height, width = mask.shape
-    padded = np.pad(places, ((0, 2 * height - len(places)), (0, 2 * width - places.shape[1])))
-    small = padded.reshape(height, 2, width, 2).any((1, 3))
+    small = np.zeros_like(mask)
+    for one in (places[y::2, x::2] for y in (0, 1) for x in (0, 1)):
+        small[: one.shape[0], : one.shape[1]] |= one
     elsewhere = np.where(small, np.uint8(0), np.uint8(1))
     apart = cv2.distanceTransform(elsewhere, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
     return np.asarray(mask & (apart <= distance))

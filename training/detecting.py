@@ -120,11 +120,13 @@ EDGES = [(down, across) for down in (-1, 0, 1) for across in (-1, 0, 1) if (down
 
 
 def beyond(patch: Array, label: Array, edges: tuple[int, int]) -> tuple[Array, Array]:
-    """A patch at an edge of its photo moved so that `MARGIN` pixels of mirror image lie beyond.
+    """A patch at an edge of its photo moved so that `MARGIN` pixels of mirror image lie beyond, or
+    a quarter of it if that is less.
 
     Nothing is to be found there: the label is FAINT.
     """
-    margins = [(MARGIN * (edge < 0), MARGIN * (edge > 0)) for edge in edges]
+    margin = min(MARGIN, min(label.shape) // 4)
+    margins = [(margin * (edge < 0), margin * (edge > 0)) for edge in edges]
     height, width = label.shape
     # As much as is put on at one side is cut off at the other.
     window = tuple(

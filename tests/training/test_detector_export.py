@@ -10,7 +10,7 @@ import onnxruntime
 import pytest
 import torch
 
-from inpaintcli.detect import DetectorCard, load_detector, probability
+from inpaintcli.detect import CERTAIN, DetectorCard, load_detector, probability
 from inpaintcli.errors import ModelError
 from inpaintcli.inpainters.registry import load_model
 from tests.training import synthetic
@@ -79,7 +79,7 @@ def test_the_program_takes_the_file_and_no_inpainter(file: Path, tmp_path: Path)
     detector = load_detector(file, device="cpu", threads=1)
     assert detector.card == DetectorCard(
         name="tiny", summary=export.SUMMARIES["detector"], version="1", tile=512, overlap=32,
-        margin=16, multiple=8, levels=3, threshold=0.45, trained_on="cifar10.tar.xz",
+        margin=16, multiple=8, levels=3, threshold=0.5, trained_on="cifar10.tar.xz",
         data_licence="CC0", licence="MIT", size=file.stat().st_size,
     )  # fmt: skip
     with pytest.raises(ModelError, match=r"tiny\.onnx"):
@@ -90,14 +90,14 @@ def test_the_program_takes_the_file_and_no_inpainter(file: Path, tmp_path: Path)
 
 
 def test_the_program_finds_what_training_found(file: Path) -> None:
-    """Tiles, mirrored edges and the 8 bits between the sizes cost next to nothing."""
+    """Tiles, mirrored edges and the 16 bits between the sizes cost next to nothing."""
     detector = load_detector(file, device="cpu", threads=1)
     network = network_of(Checkpoint.load(file.with_suffix(".pt")).averaged)
     picture = synthetic(1, 320)[0]
     picture = np.asarray(picture[:256] // 2 + 60, np.uint8)
     noise = np.random.default_rng(0).integers(0, 60, picture.shape, np.uint8)
     picture = picture + noise
-    found = probability(picture, detector)
+    found = probability(picture, detector) / np.float32(CERTAIN / 255)
     images, _ = detecting.to_tensors([(picture, picture[..., 0])], torch.device("cpu"))
     inner = np.s_[48:-48, 48:-48]
     expected, one_size = (
