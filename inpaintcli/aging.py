@@ -361,29 +361,44 @@ def _bend(
     rng: np.random.Generator,
     scale: float,
 ) -> Iterator[Artefact]:
-    """A fold of which the picture has not broken: its flanks catch the scanner's light, or lie in
-    shadow; often it ends before it is across.
+    """A fold of which the picture has not broken: one flank catches the scanner's light, brightest
+    at the fold and less and less away from it, the other lies in shadow. Often it ends before it is
+    across.
 
     across: the unit vector at right angles to the fold.
     """
+    height, width = shape
+    fold = np.asarray(across, np.float32)
+    along = np.array([fold[1], -fold[0]], np.float32)
+    if (points[-1] - points[0]) @ along < 0:
+        along = -along
+    y, x = np.mgrid[:height, :width].astype(np.float32)
+    x, y = x - np.float32(points[0, 0]), y - np.float32(points[0, 1])
+    way = x * along[0] + y * along[1]
+    wander = [((points - points[0]) @ axis).astype(np.float32) for axis in (along, fold)]
+    distance = x * fold[0] + y * fold[1] - np.interp(way, *wander).astype(np.float32)
+    distance *= np.float32(rng.choice([-1, 1]))
+
+    length = float(wander[0][-1])
+    start, end = 0.0, length
     if rng.random() < 0.6:
-        ends = np.sort(rng.uniform(0, len(points), 2)).astype(int)
+        start, end = sorted(rng.uniform(0, length, 2))
         if rng.random() < 0.7:
-            ends = np.array([0, max(ends)]) if rng.random() < 0.5 else np.array([min(ends), None])
-        part = points[slice(*ends.tolist())]
-        points = part if len(part) > 3 else points
-    flank = scale * float(np.exp(rng.uniform(math.log(1), math.log(5))))
-    strength = rng.uniform(0.15, 0.6)
-    turn = rng.choice([-1, 1])
-    for side, colour, share in ((turn, paper(rng), 1.0), (-turn, dark(rng), rng.uniform(0.2, 1))):
-        widths = _widths(len(points), flank * rng.uniform(0.7, 1.2), rng)
-        path = points + across * side * flank * rng.uniform(0.35, 0.6)
-        drawn = _drawn([(path, widths)], shape, max(0.3, flank * rng.uniform(0.2, 0.5)))
-        if drawn:
-            top, left, opacity = drawn
-            wear = _smooth_noise(opacity.shape, 30 * scale, rng, rng.uniform(-0.1, 0.9), 1.2)
-            opacity *= np.clip(wear, 0, 1) * np.float32(strength * share)
-            yield Artefact(top, left, opacity, colour)
+            start, end = (0.0, end) if rng.random() < 0.5 else (start, length)
+    taper = scale * rng.uniform(5, 30)
+    stops = np.array([start - 1, start + taper, max(start + taper, end - taper), end + 1])
+    strength = np.interp(way, np.maximum.accumulate(stops), [start <= 0, 1, 1, end >= length])
+    wear = _smooth_noise((2, max(2, math.ceil(length))), 30 * scale, rng, 0.2, 1.2)[0]
+    strength = strength * np.clip(np.interp(way, np.arange(len(wear)), wear), 0, 1)
+    strength = np.asarray(strength * rng.uniform(0.2, 0.75), np.float32)
+    # As sharp at the fold as the scan is, and never sharper than a pixel.
+    edge = np.clip(distance / np.float32(max(1, scale * rng.uniform(0.5, 1.5))) + 0.5, 0, 1)
+    for side, reach, colour, share in (
+        (edge, rng.uniform(1, 7), paper(rng), 1.0),
+        (1 - edge, rng.uniform(0.5, 3), dark(rng), rng.uniform(0, 0.8)),
+    ):
+        falls = np.exp(-np.abs(distance) / np.float32(scale * reach))
+        yield Artefact(0, 0, np.asarray(side * falls * strength * np.float32(share)), colour)
 
 
 def _peel(shape: tuple[int, int], rng: np.random.Generator, scale: float) -> Iterator[Artefact]:
