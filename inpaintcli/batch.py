@@ -468,7 +468,7 @@ class _Run:
         """Raises PhotoError where the photo cannot be read, or has no such page."""
         self.job, self.masking, self.files = job, masking, files
         self.started = time.perf_counter()
-        self.count = photo.pages(job.photo)
+        self.count = photo.pages(job.photo, infrared=masking.source.name == "infrared")
         if files.page is not None and files.page > self.count:
             has = "one page" if self.count == 1 else f"{self.count} pages"
             raise PhotoError(f"{job.photo}: has {has}, and there is no page {files.page}")

@@ -90,15 +90,13 @@ def same_proportions(a: tuple[int, ...], b: tuple[int, ...]) -> bool:
 
 def write(mask: Mask | Sequence[Mask], path: Path) -> None:
     """Write a mask as 8-bit grey, 255 where damaged, in the lossless format that `path` names;
-    several as the pages of a TIFF, two in RGB.
+    several as the pages of a TIFF.
 
     Raises:
         PhotoError: As for `photo.write`.
     """
     several = [mask] if isinstance(mask, np.ndarray) else mask
-    # Two grey pages of one size would be read as a photo and its infrared.
-    channels = 3 if len(several) == 2 else 1
-    photo.write([Photo(np.dstack([one * np.uint8(255)] * channels)) for one in several], path)
+    photo.write([Photo((one * np.uint8(255))[..., None]) for one in several], path)
 
 
 def fit(mask: Mask, shape: tuple[int, int]) -> Mask:

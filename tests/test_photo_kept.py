@@ -508,3 +508,15 @@ def test_other_formats_have_no_pages(tmp_path: Path) -> None:
     np.testing.assert_array_equal(photo.read(path).pixels, two[0].pixels)
     with pytest.raises(ValueError, match="no photo"):
         photo.write([], tmp_path / "x.tif")
+
+
+def test_two_grey_pages_are_two_unless_infrared_is_asked_for(tmp_path: Path) -> None:
+    path = tmp_path / "two.tif"
+    grey = [Photo(picture(20, 30, 1)), Photo(picture(20, 30, 1)[::-1].copy())]
+    photo.write(grey, path)
+    assert (photo.pages(path), photo.pages(path, infrared=True)) == (2, 1)
+    for number, one in enumerate(grey):
+        np.testing.assert_array_equal(photo.read(path, page=number).pixels, one.pixels)
+    print_, infrared = photo.read_with_infrared(path)
+    np.testing.assert_array_equal(print_.pixels, grey[0].pixels)
+    np.testing.assert_array_equal(infrared, grey[1].pixels[..., 0])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from html.parser import HTMLParser
@@ -374,6 +375,11 @@ def test_a_click_opens_the_large_view_and_a_button_closes_it(sheet: Browser) -> 
     x, y, width, height = sheet.box("dialog button[value='0']")
     sheet.drag((x + width / 2, y + height / 2))
     assert not sheet.value("document.querySelector('dialog').open")
+    # A dialog tells that it is closed a moment later.
+    for _ in range(40):
+        if colours(sheet, ".pair") == ["green", "green"]:
+            break
+        time.sleep(0.05)
     assert colours(sheet, ".pair") == ["green", "green"], "the line stays where it was put"
 
 

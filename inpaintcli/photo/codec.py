@@ -63,9 +63,9 @@ def decode_infrared(data: bytes, name: str, *, max_pixels: int, page: int | None
     return _decoded(name, lambda: tiff.decode_infrared(data, max_pixels, page))
 
 
-def count_pages(data: bytes, name: str) -> int:
+def count_pages(data: bytes, name: str, infrared: bool = False) -> int:
     """How many pages there are; raises PhotoError for a broken TIFF."""
-    return _told(name, lambda: tiff.count_pages(data) if tiff.is_tiff(data) else 1)
+    return _told(name, lambda: tiff.count_pages(data, infrared) if tiff.is_tiff(data) else 1)
 
 
 def _decode(data: bytes, limit: int, page: int | None) -> Photo:

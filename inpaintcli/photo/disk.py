@@ -30,15 +30,20 @@ def read(path: Path, *, max_pixels: int = MAX_PIXELS, page: int | None = None) -
     return decode(_bytes(path), str(path), max_pixels=max_pixels, page=page)
 
 
-def pages(path: Path) -> int:
+def pages(path: Path, *, infrared: bool = False) -> int:
     """How many pages a TIFF has; any other file has one.
 
-    Thumbnails do not count, and a photo and its infrared are one page. Nothing is decoded.
+    Thumbnails do not count, and a photo in colour and its infrared are one page. Nothing is
+    decoded.
+
+    Args:
+        path: The file.
+        infrared: So are a grey photo and its infrared, which else are two.
 
     Raises:
         PhotoError: There is no such file, or it cannot be opened, or is a broken TIFF.
     """
-    return count_pages(_bytes(path), str(path))
+    return count_pages(_bytes(path), str(path), infrared)
 
 
 def read_with_infrared(

@@ -38,12 +38,13 @@ def is_tiff(data: bytes) -> bool:
     return data.startswith(_MAGIC)
 
 
-def count_pages(data: bytes) -> int:
-    """How many pages there are: thumbnails are none, and a photo and its infrared are one."""
+def count_pages(data: bytes, infrared: bool) -> int:
+    """How many pages there are: thumbnails are none, and a photo and its infrared are one; see
+    `_scans`."""
     import tifffile
 
     with tifffile.TiffFile(io.BytesIO(data)) as file:
-        return len(_scans(file, data))
+        return len(_scans(file, data, infrared))
 
 
 def decode(data: bytes, limit: int, number: int | None) -> Photo:
@@ -72,10 +73,15 @@ def _chosen(scans: list[_Scan], number: int | None) -> _Scan:
     return scans[number]
 
 
-def _scans(file: TiffFile, data: bytes) -> list[_Scan]:
+def _scans(file: TiffFile, data: bytes, infrared: bool = False) -> list[_Scan]:
+    """The pages, and the infrared of those that have it.
+
+    infrared: of two grey pages the second is taken for the infrared of the first, too; as it is
+    of a photo in colour without saying.
+    """
     pages = _full_pages(file, data)
     # A photo and its infrared are two pages; with more of them, each is a photo of its own.
-    if len(pages) == 2:
+    if len(pages) == 2 and (infrared or _colours(pages[0]) == 3):
         with suppress(PhotoError):
             return [_Scan(pages[0], _infrared_page(pages[0], pages[1:]))]
     return [_Scan(page, _sub_infrared(page)) for page in pages]
@@ -124,7 +130,7 @@ def decode_infrared(data: bytes, limit: int, number: int | None) -> Photo:
         if number is None:
             page, *others = _full_pages(file, data)
         else:
-            page, infrared = _chosen(_scans(file, data), number)
+            page, infrared = _chosen(_scans(file, data, True), number)
             others = [] if infrared is None else [infrared]
         _check_tiff(page, len(data))
         extra = _extras(page)
