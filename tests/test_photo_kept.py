@@ -512,7 +512,7 @@ def test_other_formats_have_no_pages(tmp_path: Path) -> None:
 
 def test_two_grey_pages_are_two_unless_infrared_is_asked_for(tmp_path: Path) -> None:
     path = tmp_path / "two.tif"
-    grey = [Photo(picture(20, 30, 1)), Photo(picture(20, 30, 1)[::-1].copy())]
+    grey = [Photo(noise(20, 30, 1)), Photo(noise(20, 30, 1)[::-1].copy())]
     photo.write(grey, path)
     assert (photo.pages(path), photo.pages(path, infrared=True)) == (2, 1)
     for number, one in enumerate(grey):
