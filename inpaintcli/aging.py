@@ -317,8 +317,8 @@ def _crack(shape: tuple[int, int], rng: np.random.Generator, scale: float) -> It
 
 
 def _crease(shape: tuple[int, int], rng: np.random.Generator, scale: float) -> Iterator[Artefact]:
-    """A fold: straight across the print, light on one side and dark on the other, and cracked along
-    its way or whole."""
+    """A fold: straight across the print, cracked along its way, light on one side and dark on the
+    other."""
     height, width = shape
     if rng.random() < 0.5:
         ends = np.array([[-5, rng.uniform(0, height)], [width + 5, rng.uniform(0, height)]])
@@ -334,9 +334,6 @@ def _crease(shape: tuple[int, int], rng: np.random.Generator, scale: float) -> I
     points = points + rng.normal(0, 0.7 * scale, points.shape)
     across = np.array([-(ends[1] - ends[0])[1], (ends[1] - ends[0])[0]])
     across = across / max(1e-6, float(np.linalg.norm(across)))
-    if rng.random() < 0.4:
-        yield from _bend(points, across, shape, rng, scale)
-        return
     band = scale * rng.uniform(3, 9)
     for side, colour in ((1, np.ones(3, np.float32)), (-1, np.zeros(3, np.float32))):
         drawn = _drawn([(points + across * side * band / 2, np.full(steps, band))], shape, band / 2)
@@ -352,53 +349,6 @@ def _crease(shape: tuple[int, int], rng: np.random.Generator, scale: float) -> I
                 shape, rng, scale, 2, points[index], heading + math.pi * (rng.random() < 0.5),
                 min(shape) * rng.uniform(0.02, 0.12), scale * rng.uniform(0.5, 1.5),
             )), shape, rng, scale)  # fmt: skip
-
-
-def _bend(
-    points: Points,
-    across: Points,
-    shape: tuple[int, int],
-    rng: np.random.Generator,
-    scale: float,
-) -> Iterator[Artefact]:
-    """A fold of which the picture has not broken: one flank catches the scanner's light, brightest
-    at the fold and less and less away from it, the other lies in shadow. Often it ends before it is
-    across.
-
-    across: the unit vector at right angles to the fold.
-    """
-    height, width = shape
-    fold = np.asarray(across, np.float32)
-    along = np.array([fold[1], -fold[0]], np.float32)
-    if (points[-1] - points[0]) @ along < 0:
-        along = -along
-    y, x = np.mgrid[:height, :width].astype(np.float32)
-    x, y = x - np.float32(points[0, 0]), y - np.float32(points[0, 1])
-    way = x * along[0] + y * along[1]
-    wander = [((points - points[0]) @ axis).astype(np.float32) for axis in (along, fold)]
-    distance = x * fold[0] + y * fold[1] - np.interp(way, *wander).astype(np.float32)
-    distance *= np.float32(rng.choice([-1, 1]))
-
-    length = float(wander[0][-1])
-    start, end = 0.0, length
-    if rng.random() < 0.6:
-        start, end = sorted(rng.uniform(0, length, 2))
-        if rng.random() < 0.7:
-            start, end = (0.0, end) if rng.random() < 0.5 else (start, length)
-    taper = scale * rng.uniform(5, 30)
-    stops = np.array([start - 1, start + taper, max(start + taper, end - taper), end + 1])
-    strength = np.interp(way, np.maximum.accumulate(stops), [start <= 0, 1, 1, end >= length])
-    wear = _smooth_noise((2, max(2, math.ceil(length))), 30 * scale, rng, 0.2, 1.2)[0]
-    strength = strength * np.clip(np.interp(way, np.arange(len(wear)), wear), 0, 1)
-    strength = np.asarray(strength * rng.uniform(0.2, 0.75), np.float32)
-    # As sharp at the fold as the scan is, and never sharper than a pixel.
-    edge = np.clip(distance / np.float32(max(1, scale * rng.uniform(0.5, 1.5))) + 0.5, 0, 1)
-    for side, reach, colour, share in (
-        (edge, rng.uniform(1, 7), paper(rng), 1.0),
-        (1 - edge, rng.uniform(0.5, 3), dark(rng), rng.uniform(0, 0.8)),
-    ):
-        falls = np.exp(-np.abs(distance) / np.float32(scale * reach))
-        yield Artefact(0, 0, np.asarray(side * falls * strength * np.float32(share)), colour)
 
 
 def _peel(shape: tuple[int, int], rng: np.random.Generator, scale: float) -> Iterator[Artefact]:

@@ -160,9 +160,6 @@ def _bordered(picture: Floats, scale: float, rng: np.random.Generator) -> Floats
     light = rng.uniform(0.75, 1)
     paper = np.array([light, light * rng.uniform(0.94, 1), light * rng.uniform(0.85, 1)])
     inner = (least * rng.uniform(0.02, 0.09, 4)).astype(int)
-    if rng.random() < 0.35:
-        # Cut close by the scanner: a sliver of it, at some sides none.
-        inner = np.maximum(0, least * rng.uniform(-0.008, 0.02, 4)).astype(int)
     whole = np.zeros((height, width), np.float32)
     whole[inner[0] : height - inner[1], inner[2] : width - inner[3]] = 1
     soft = np.asarray(cv2.GaussianBlur(whole, (0, 0), scale * rng.uniform(0.3, 1.5)), np.float32)

@@ -79,7 +79,7 @@ SETTINGS = {
 #: alone was 0.7 dB worse on holes, and an overlap of 32 px no better than 16.
 PHOTO = Setting(tile=512, overlap=16, margin=16, reach=1, prior=True, texture=True)
 #: The detector: its fields of `inpaintcli.detect.DetectorCard`.
-DETECTOR_SETTING = {"tile": 512, "overlap": 32, "margin": 16, "levels": 3, "threshold": 0.45}
+DETECTOR_SETTING = {"tile": 512, "overlap": 32, "margin": 16, "levels": 3, "threshold": 0.5}
 CIFAR10_LICENCE = "CIFAR-10: free for research, no explicit licence; see README"
 HISTORY_ROWS = 20
 

@@ -79,7 +79,7 @@ def test_the_program_takes_the_file_and_no_inpainter(file: Path, tmp_path: Path)
     detector = load_detector(file, device="cpu", threads=1)
     assert detector.card == DetectorCard(
         name="tiny", summary=export.SUMMARIES["detector"], version="1", tile=512, overlap=32,
-        margin=16, multiple=8, levels=3, threshold=0.45, trained_on="cifar10.tar.xz",
+        margin=16, multiple=8, levels=3, threshold=0.5, trained_on="cifar10.tar.xz",
         data_licence="CC0", licence="MIT", size=file.stat().st_size,
     )  # fmt: skip
     with pytest.raises(ModelError, match=r"tiny\.onnx"):
