@@ -21,7 +21,7 @@ from inpaintcli.filling import Progress
 from inpaintcli.inpainters.base import Inpainter
 from inpaintcli.inpainters.registry import load_model
 from inpaintcli.metrics import Scores, score
-from inpaintcli.pairing import Beside, Found, Pairs, check_absent, check_outputs, real
+from inpaintcli.pairing import Beside, Found, Pairs, check_outputs, real
 from inpaintcli.photo import Photo
 from inpaintcli.restore import restore, tiles_of
 from inpaintcli.sources import Damage, Masking, Page, SourceName
@@ -41,6 +41,22 @@ class Written:
     def paths(self) -> list[Path]:
         """All of it, in the order in which it is written."""
         return [path for path in (self.photo, self.overlay, self.mask) if path]
+
+    @property
+    def missing(self) -> Written:
+        """What of it is not there."""
+        names = ("photo", "mask", "overlay")
+        there = [name for name in names if (path := getattr(self, name)) and path.exists()]
+        return replace(self, **dict.fromkeys(there))
+
+    @property
+    def paged(self) -> Written:
+        """The same for a photo of several pages: its mask and overlay are TIFFs."""
+        shown = {name: getattr(self, name) for name in ("mask", "overlay")}
+        tiffs = {name: path.with_suffix(".tif") for name, path in shown.items() if path}
+        return replace(
+            self, **{n: p for n, p in tiffs.items() if photo.format_of(shown[n]) != "TIFF"}
+        )
 
 
 @dataclass(frozen=True)
@@ -161,12 +177,14 @@ def plan(
     in_place: bool = False,
     overwrite: bool = False,
     skip_existing: bool = False,
+    paged: Callable[[Path], bool] = lambda path: False,
 ) -> Plan:
     """Pair and place every photo before any work.
 
     beside: what is read beside the photos. place: where the results of a photo go. in_place: the
     restored photos replace what was read. skip_existing: photos whose results are all there are no
-    jobs; of those that an interrupted run left half done, all results are written again.
+    jobs; of those that an interrupted run left half done, what is missing is written, and nothing
+    that is there. paged: which photos have several pages that are all worked on.
 
     A photo without a partner becomes a failure, and of several also one whose `place` raises
     UsageError; what would lose a file raises UsageError.
@@ -176,15 +194,25 @@ def plan(
     jobs: list[Job] = []
     for found in photos:
         try:
-            jobs.append(Job(found.path, pairs.of(found), place(found)))
+            written = place(found)
+            for path in written.paths:
+                if not photo.is_photo_name(path):
+                    known = " ".join(sorted(photo.SUFFIXES))
+                    raise UsageError(
+                        f"{found.path}: no known format: convert it first, or name the result as "
+                        f"one of {known} with --format"
+                    )
+            if (written.mask or written.overlay) and paged(found.path):
+                written = written.paged
+            jobs.append(Job(found.path, pairs.of(found), written))
         except InpaintError as error:
             # What is wrong about one photo's place is no reason to leave the others.
             if isinstance(error, UsageError) and len(photos) == 1:
                 raise
             whole.failures.append(Outcome(found.path, "failed", error=str(error)))
-    written = [job.written for job in jobs]
-    restored = [one.photo for one in written if one.photo]
-    shown = [path for one in written for path in (one.mask, one.overlay) if path]
+    places = [job.written for job in jobs]
+    restored = [one.photo for one in places if one.photo]
+    shown = [path for one in places for path in (one.mask, one.overlay) if path]
     partners = [path for job in jobs for path in job.beside.paths]
     inputs = [found.path for found in photos] + partners
     anyway = overwrite or skip_existing
@@ -196,24 +224,24 @@ def plan(
             f"{twice.pop()}: a photo and a mask would be written there: choose another --save-mask"
         )
     for job in jobs:
-        there = [_there(path, job.photo) for path in job.written.paths]
-        if skip_existing and all(there):
-            paths = job.written
-            whole.skipped.append(
-                Outcome(job.photo, "skipped", paths.photo, job.mask, paths.overlay)
-            )
-            continue
-        # A run writes in this order: what has a gap before it is somebody's own.
-        if skip_existing and not all(there[: sum(there)]):
-            check_absent(job.written.paths)
+        if skip_existing:
+            missing, paths = job.written.missing, job.written
+            if not missing.paths:
+                whole.skipped.append(
+                    Outcome(job.photo, "skipped", paths.photo, job.mask, paths.overlay)
+                )
+                continue
+            job = replace(job, written=missing)
         whole.jobs.append(job)
     return whole
 
 
-def _there(path: Path, source: Path) -> bool:
-    """Whether a result is there: of a photo with several pages, the mask that is a TIFF too."""
-    several = photo.format_of(source) == "TIFF" and path.with_suffix(".tif")
-    return path.exists() or bool(several and several != source and several.exists())
+def has_pages(path: Path, *, infrared: bool) -> bool:
+    """Whether a photo is a TIFF of several pages; False also where it cannot be read. infrared: as
+    for `photo.pages`."""
+    with suppress(PhotoError):
+        return photo.format_of(path) == "TIFF" and photo.pages(path, infrared=infrared) > 1
+    return False
 
 
 def left_below(photos: Sequence[Found], beside: Beside) -> set[Found]:
@@ -303,6 +331,8 @@ class Restoring:
         masking = self.masking.load(self.device, threads)
 
         def work(job: Job, progress: Progress | None) -> Outcome:
+            if not job.written.photo:  # It is there, and its mask is not.
+                return detect_file(job, masking, self.files, progress)
             return restore_file(job, masking, inpainter, self.how, self.files, progress)
 
         return work
@@ -334,9 +364,11 @@ def restore_file(
     files: FileOptions,
     progress: Progress | None = None,
 ) -> Outcome:
-    """Restore one file into another; raises an InpaintError and then leaves no output behind.
+    """Restore one file into another; raises an InpaintError, and before the photo is written then
+    leaves no output behind.
 
-    The photo is written before its mask and overlay: where one of these fails, the photo stays.
+    The photo is written before its mask and overlay, and before it is scored: where one of these
+    fails, the photo stays.
     """
     run = _Run(job, masking, files)
     output = job.written.photo
@@ -387,7 +419,7 @@ def restore_file(
 
     photo.make_folder(output.parent)
     if status == "restored" and files.quality is None and _is_jpeg(results, output):
-        why = write_jpeg(results[0], filled[0], job.photo, output)
+        why = write_jpeg(results[0], filled[0], job.photo, output, files.max_pixels)
         if why:
             run.note(run.pages[0], why)
     elif status == "restored" or (run.count > 1 and not whole):
@@ -415,19 +447,31 @@ def _is_jpeg(photos: Sequence[Photo], output: Path) -> bool:
     return photos[0].format == photo.format_of(output) == "JPEG"
 
 
-def write_jpeg(restored: Photo, filled: Mask, source: Path, output: Path) -> str:
+def write_jpeg(
+    restored: Photo,
+    filled: Mask,
+    source: Path,
+    output: Path,
+    max_pixels: int = photo.MAX_PIXELS,
+) -> str:
     """Write a restored JPEG; blocks that hold no filled pixel keep their coefficients in `source`.
 
     filled: bool (h, w). Returns what is to be said where that cannot be: then all of it is encoded
-    anew, and undamaged pixels move by what JPEG loses. Raises PhotoError as `photo.write` does.
+    anew, and undamaged pixels move by what JPEG loses. Raises PhotoError as `photo.write` does, and
+    where the temporary folder has no room.
     """
     turn = restored.metadata.orientation
     try:
         pixels, mask = photo.stored(restored.pixels, turn), photo.stored(filled, turn)
         data = jpeg_blocks.patched(source.read_bytes(), pixels, mask)
-    except (jpeg_blocks.NotPatchable, OSError) as why:
+    except OSError as error:
+        why = (error.strerror or str(error)).lower()
+        raise PhotoError(
+            f"{source}: cannot be read, or copied in part to work on it: {why}"
+        ) from None
+    except jpeg_blocks.NotPatchable as why:
         photo.write(restored, output)
-        written = photo.read(output).pixels[~filled].astype(np.int16)
+        written = photo.read(output, max_pixels=max_pixels).pixels[~filled].astype(np.int16)
         change = np.abs(written - restored.pixels[~filled]).max(initial=0)
         return f"encoded anew as a whole ({why}): undamaged pixels moved by up to {change} of 255"
     _write(output, data)
@@ -480,25 +524,7 @@ class _Run:
         self._masks: list[Mask] = []
         self._overlays: list[Pixels] = []
         self._pictures: tuple[bytes, bytes] | None = None
-        self.shown = self._shown()
-
-    def _shown(self) -> Written:
-        """Where the mask and the overlay go: those of several pages into TIFFs."""
-        written = self.job.written
-        if len(self.wanted) == 1:
-            return written
-        changed: dict[str, Path] = {}
-        for name in ("mask", "overlay"):
-            path = getattr(written, name)
-            if path and photo.format_of(path) != "TIFF":
-                changed[name] = path = path.with_suffix(".tif")
-                read = {real(one) for one in (self.job.photo, *self.job.beside.paths)}
-                if real(path) in read or (path.exists() and not self.files.overwrite):
-                    raise PhotoError(
-                        f"{self.job.photo}: its {name} has {len(self.wanted)} pages and goes into a"
-                        f" TIFF, and {path} is there: name another"
-                    )
-        return replace(written, **changed)
+        self.shown = job.written
 
     def find(
         self, page: Page, progress: Progress | None, output: Path | None = None
@@ -551,7 +577,9 @@ class _Run:
         assert reference
         return metrics.mean(
             score(
-                photo.read(output, page=number if whole else 0).pixels,
+                photo.read(
+                    output, max_pixels=self.files.max_pixels, page=number if whole else 0
+                ).pixels,
                 self.pages[number].read(reference, "reference").pixels,
                 mask,
             )

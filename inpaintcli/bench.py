@@ -275,7 +275,10 @@ def _measured(
         ready = child.hear(setting.timeout + STARTING, "to start", _Ready)
         for case in cases:
             tell = watch.begin(model, case)
-            opened = case.open()
+            try:
+                opened = case.open()
+            except InpaintError as error:
+                raise _MethodError(str(error)) from None
             try:
                 restored, times, done = child.restored(opened, setting.timeout, tell)
             except _MethodError as error:

@@ -32,6 +32,12 @@ def write_whole(path: Path, data: bytes) -> None:
     """
     target = Path(os.path.realpath(path)) if path.is_symlink() else path
     mode = _mode(target)
+    while not _written(target, mode, data):
+        pass
+
+
+def _written(target: Path, mode: int | None, data: bytes) -> bool:
+    """Write a file; False if it was taken for a leftover between its making and its lock."""
     partial = target.with_name(f".{target.name[:25]}-{secrets.token_hex(8)}.inpaint-part")
 
     def create(name: str, flags: int) -> int:
@@ -42,6 +48,8 @@ def write_whole(path: Path, data: bytes) -> None:
     try:
         with open(partial, "xb", opener=create) as file:
             _lock(file.fileno())
+            if os.name == "posix" and os.fstat(file.fileno()).st_nlink == 0:
+                return False
             if mode is not None:
                 with suppress(OSError):  # Not every file system has modes to set.
                     partial.chmod(mode)
@@ -59,6 +67,7 @@ def write_whole(path: Path, data: bytes) -> None:
         raise
     finally:
         _unfinished.discard(partial)
+    return True
 
 
 def abandon() -> None:

@@ -58,6 +58,8 @@ def read_list(path: Path) -> list[Path]:
     the list cannot be read or names nothing.
     """
     if str(path) == "-":
+        if sys.stdin is None:
+            raise UsageError("--from-file -: standard input is closed: send a list to it")
         name, data = "standard input", sys.stdin.buffer.read()
     else:
         try:
@@ -65,6 +67,7 @@ def read_list(path: Path) -> list[Path]:
         except OSError as error:
             why = (error.strerror or str(error)).lower()
             raise UsageError(f"--from-file {path}: cannot be read: {why}") from None
+    data = data.removeprefix(b"\xef\xbb\xbf")  # Some editors begin every text with it.
     names = data.split(b"\0") if b"\0" in data else re.split(rb"\r?\n", data)
     paths = [Path(os.fsdecode(one)) for one in names if one]
     if not paths:

@@ -7,6 +7,7 @@ import signal
 import socket
 import sys
 import threading
+import time
 from contextlib import suppress
 from types import FrameType, TracebackType
 from typing import Any
@@ -14,9 +15,16 @@ from typing import Any
 from inpaintcli.errors import ExitCode
 from inpaintcli.files import abandon
 
+#: Seconds within which several signals are one.
+AT_ONCE = 0.5
+#: What asks for an end; the last is sent where a terminal goes away.
+SIGNALS = tuple(
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
+)
+
 
 class Stop:
-    """A context in which SIGINT and SIGTERM set `asked`, and a second one ends the process.
+    """A context in which `SIGNALS` set `asked`, and a second one ends the process.
 
     Signals that the process was started to ignore stay ignored. Outside of the main thread, which
     alone can have handlers, it does nothing.
@@ -24,7 +32,7 @@ class Stop:
 
     def __init__(self) -> None:
         self.asked = False
-        self._signals = 0
+        self._first = 0.0
         self._handlers: dict[int, Any] = {}
         self._wakeup = -1
         self._sockets: tuple[socket.socket, socket.socket] | None = None
@@ -43,7 +51,7 @@ class Stop:
         ours, theirs = self._sockets = socket.socketpair()
         theirs.setblocking(False)
         self._wakeup = signal.set_wakeup_fd(theirs.fileno(), warn_on_full_buffer=False)
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in SIGNALS:
             if signal.getsignal(number) != signal.SIG_IGN:
                 self._handlers[number] = signal.signal(number, self._handle)
         self._listener = threading.Thread(target=self._listen, args=[ours], daemon=True)
@@ -75,9 +83,12 @@ class Stop:
         while number := signals.recv(1):
             if number[0] not in self._handlers:
                 continue
+            now = time.monotonic()
+            # What comes at once is one wish: `timeout` and others signal a process and its group.
+            second = self.asked and now - self._first > AT_ONCE
+            self._first = self._first if self.asked else now
             self.asked = True
-            self._signals += 1
-            if self._signals > 1:
+            if second:
                 abandon()
                 with suppress(OSError, ValueError):
                     if sys.stderr.isatty():

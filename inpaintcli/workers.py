@@ -26,7 +26,7 @@ from inpaintcli.errors import InpaintError, ModelError, reason
 from inpaintcli.files import abandon
 from inpaintcli.filling import Progress
 from inpaintcli.runtime import may_use_cuda, usable_cores
-from inpaintcli.stopping import Stop
+from inpaintcli.stopping import SIGNALS, Stop
 
 #: Bytes that a worker takes for a photo of 12 megapixels; workers by default take no more than half
 #: of the memory that is free.
@@ -36,7 +36,6 @@ PROGRESS_EVERY = 0.1
 #: So many workers in a row that end before they are ready are no accident.
 MOST_STILLBORN = 3
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _context = multiprocessing.get_context("spawn")
 
 
@@ -57,6 +56,8 @@ def crew(
             workers = min(workers, max(1, free // (2 * WORKER_MEMORY)))
         if _has_cuda(device):
             workers = 1
+    if os.name == "nt":
+        workers = min(workers, 60)  # It waits for no more at a time.
     workers = max(1, min(workers, photos))
     if threads is None and workers > 1:
         threads = max(1, cores // workers)
@@ -173,7 +174,7 @@ class _Worker:
     def __init__(self, recipe: Recipe, threads: int | None):
         self.connection, theirs = _context.Pipe()
         self._process = _context.Process(target=_work, args=(theirs, recipe, threads), daemon=True)
-        with held_back(*_SIGNALS):
+        with held_back(*SIGNALS):
             self._process.start()
         theirs.close()
         self.job: Job | None = None
@@ -243,7 +244,7 @@ def _work(connection: Connection, recipe: Recipe, threads: int | None) -> None:
     """What a worker does: load, then photo after photo, until the other end is closed."""
     import cv2
 
-    for number in _SIGNALS:
+    for number in SIGNALS:
         signal.signal(number, signal.SIG_IGN)
     null = os.open(os.devnull, os.O_WRONLY)
     for descriptor in (1, 2):  # The last words of a library are not for the user.

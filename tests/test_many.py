@@ -261,15 +261,18 @@ class TestOutputs:
         second = run(*words, "--json")
         statuses = {row["photo"]: row["status"] for row in second.rows}
         assert statuses == {
-            "in/a.png": "skipped", "in/b.png": "restored", "in/c.png": "restored",
+            "in/a.png": "skipped", "in/b.png": "detected", "in/c.png": "restored",
         }  # fmt: skip
+        assert (tmp_path / "masks/b.png").exists()
         third = run(*words)
         assert third.out.splitlines()[-1] == "3 skipped"
         assert third.out.count("skipped out/") == 3
-        # A mask without its photo is no half of ours: somebody painted it.
+        # What is there is never written over, be it a mask that somebody has painted on.
         (tmp_path / "out/a.png").unlink()
-        ran = run(*words)
-        assert (ran.code, "masks/a.png exists already" in ran.err) == (BAD_CALL, True)
+        (tmp_path / "masks/a.png").write_bytes(b"painted on")
+        assert run(*words).code == 0
+        assert (tmp_path / "out/a.png").exists()
+        assert (tmp_path / "masks/a.png").read_bytes() == b"painted on"
         for other in ("--overwrite", "--in-place"):
             ran = run("restore", "in", "--skip-existing", other)
             assert (ran.code, "exclude" in one_line(ran.err)) == (BAD_CALL, True)
@@ -281,8 +284,11 @@ class TestOutputs:
         words = ("detect", "in", "-o", "masks", "--overlay", "--skip-existing", "--json")
         assert [row["status"] for row in run(*words).rows] == ["skipped", "detected"]
         (tmp_path / "masks/a-overlay.png").unlink()
-        ran = run(*words)
-        assert (ran.code, "exists already" in one_line(ran.err)) == (BAD_CALL, True)
+        (tmp_path / "masks/a.png").write_bytes(b"painted on")
+        statuses = {row["photo"]: row["status"] for row in run(*words).rows}
+        assert statuses == {"in/a.png": "detected", "in/b.png": "skipped"}
+        assert (tmp_path / "masks/a-overlay.png").exists()
+        assert (tmp_path / "masks/a.png").read_bytes() == b"painted on"
 
 
 class TestPipes:
@@ -420,7 +426,11 @@ class TestPages:
         ran = run("detect", "print.tif", "--overlay", "--skip-existing", "--json")
         assert [row["status"] for row in ran.rows] == ["skipped"]
         again = run("detect", "print.tif")
-        assert (again.code, "print-mask.tif is there" in one_line(again.err)) == (FAILED, True)
+        assert (again.code, "print-mask.tif exists" in one_line(again.err)) == (BAD_CALL, True)
+        # Its masks are a TIFF: not one that would take the place of the photo.
+        ran = run("restore", "print.tif", "-o", "one", "--save-mask", "one")
+        assert (ran.code, "a photo and a mask" in one_line(ran.err)) == (BAD_CALL, True)
+        assert not (tmp_path / "one").exists()
 
     def test_one_page(self, run: Run, tmp_path: Path, pages: list[Photo]) -> None:
         assert run("restore", "print.tif", "--page", 3, "-o", "x.tif").code == 0

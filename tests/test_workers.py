@@ -190,7 +190,7 @@ def test_a_second_interrupt_ends_at_once() -> None:
     assert process.stdout
     assert process.stdout.readline() == "ready\n"
     process.send_signal(signal.SIGINT)
-    time.sleep(0.3)
+    time.sleep(0.7)
     assert process.poll() is None
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=60)

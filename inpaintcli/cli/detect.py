@@ -99,10 +99,11 @@ def detect(
             page=page, preserve_times=preserve_times, max_pixels=max_pixels, overwrite=overwrite
         )
         plan = batch.plan(
-            run.photos, beside, place, overwrite=overwrite, skip_existing=skip_existing
-        )
+            run.photos, beside, place, overwrite=overwrite, skip_existing=skip_existing,
+            paged=options.paged(page, infrared, beside),
+        )  # fmt: skip
         telling = Telling("Damage found", pipes, report_files or (), quiet, json)
-        telling.check_reports(plan, overwrite=overwrite)
+        telling.check_reports(plan, overwrite=overwrite or skip_existing)
         return carry_out(
             plan,
             batch.Detecting(device, masking, files),

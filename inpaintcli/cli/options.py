@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from inpaintcli import photo, sources
+from inpaintcli.batch import has_pages
 from inpaintcli.detect import GROWTH, LEAST_AREA, check_threshold
 from inpaintcli.errors import UsageError
 from inpaintcli.mask import MaskTools
@@ -194,6 +195,12 @@ def check_given(invert_mask: bool, fit_mask: bool, beside: Beside) -> None:
         raise UsageError("--invert-mask: there is no mask to invert: give it with --mask")
     if fit_mask and not (beside.mask or beside.exclude):
         raise UsageError("--fit-mask: there is no mask to scale: give it with --mask or --exclude")
+
+
+def paged(page: int | None, infrared: bool, beside: Beside) -> Callable[[Path], bool]:
+    """Which photos have several pages that are all worked on."""
+    with_infrared = infrared or beside.infrared is not None
+    return lambda path: page is None and has_pages(path, infrared=with_infrared)
 
 
 def names_mask(out: Path, photos: Sequence[Path], option: str) -> bool:

@@ -187,9 +187,10 @@ def restore(
         plan = batch.plan(
             run.photos, beside, place,
             in_place=in_place, overwrite=overwrite, skip_existing=skip_existing,
+            paged=options.paged(page, infrared, beside),
         )  # fmt: skip
         telling = Telling("Restored photos", pipes, report_files or (), quiet, json)
-        telling.check_reports(plan, overwrite=overwrite)
+        telling.check_reports(plan, overwrite=overwrite or skip_existing)
         return carry_out(
             plan,
             batch.Restoring(model, device, masking, how, files),

@@ -183,7 +183,7 @@ def carry_out(
     total = len(plan.order)
     outcomes: list[Outcome] = []
     trouble: list[str] = []
-    interrupted = False
+    interrupted = ended = False
 
     with Stop() as stop, Bars(len(jobs), quiet=quiet) as bars:
         for note in () if quiet else notes:
@@ -212,11 +212,12 @@ def carry_out(
             ):
                 bars.photo_done(outcome.photo)
                 tell(outcome)
+            ended = True
             pipes.send()
         except PhotoError as error:
             trouble.append(str(error))
         except KeyboardInterrupt:
-            interrupted = True
+            interrupted = ended = True
             counts = Counter(outcome.status for outcome in outcomes)
             done = len(outcomes) - counts["failed"] - counts["skipped"]
             left = total - len(outcomes)
@@ -225,7 +226,7 @@ def carry_out(
             # What was done is told, whatever ended the run.
             order = {path: at for at, path in enumerate(map(str, plan.order))}
             outcomes.sort(key=lambda one: order.get(str(one.photo), 0))
-            if not dry_run:
+            if not dry_run and (ended or outcomes):
                 try:
                     telling.write_reports(outcomes)
                 except PhotoError as error:

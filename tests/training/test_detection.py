@@ -131,8 +131,8 @@ def test_what_is_faint_counts_as_neither() -> None:
 def test_where_nothing_is_damaged_only_what_is_flagged_is_told() -> None:
     row = one_found(np.zeros((10, 10), np.uint8), 3, 3)
     assert (row.auc, row.f1, row.precision, row.recall) == (None, None, None, None)
-    assert (row.found, row.changed, row.damaged) == (0.01, 0.05, 0)
-    assert detection.cells(row)[1:] == ["-", "-", "-", "-", "1.00%", "5.00%", "0.00%"]
+    assert (row.found, row.changed, row.damaged) == (0.01, 0.13, 0)
+    assert detection.cells(row)[1:] == ["-", "-", "-", "-", "1.00%", "13.00%", "0.00%"]
     assert Tally().row("").found == 0
 
 
