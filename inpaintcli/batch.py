@@ -635,5 +635,5 @@ def check_format(source: Photo, path: Path, output: Path, quality: int | None = 
         # Nobody asked for another format, and a lossless photo must not become a JPEG unasked.
         raise PhotoError(
             f"{path}: is {source.format} by its content and not by its name: rename it, or "
-            f"name the result with -o"
+            f"name another format with --format"
         )

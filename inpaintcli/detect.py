@@ -26,8 +26,8 @@ from inpaintcli.runtime import Session, Tensor, check_device
 
 #: The network that ships.
 DETECTOR = WEIGHTS / "detector.onnx"
-#: By how many pixels a mask that was found is widened: real scratches have soft edges, and with less
-#: a pale ghost of them stays (looked at on prints). It costs 0.5 dB around damage of our own
+#: By how many pixels a mask that was found is widened: real scratches have soft edges, of which a
+#: pale ghost stays with less (looked at on prints). It costs 0.4 dB around damage of our own
 #: generator, which is restored best with 0 or 1 px (`training.growth`).
 GROWTH = 2
 #: Regions of fewer pixels are not taken for damage.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from html.parser import HTMLParser
 from pathlib import Path
@@ -337,6 +337,15 @@ def test_the_line_follows_mouse_finger_and_keys(sheet: Browser) -> None:
     assert not sheet.value("document.querySelector('dialog').open")
 
 
+def settled(check: Callable[[], bool]) -> bool:
+    """Whether it comes true soon: a dialog tells a moment later that it is closed."""
+    for _ in range(40):
+        if check():
+            return True
+        time.sleep(0.05)
+    return False
+
+
 def test_the_large_view_opens_and_closes_by_keyboard(sheet: Browser) -> None:
     name = "document.querySelector('#large-name')?.textContent"
     is_open = "document.querySelector('dialog').open"
@@ -364,7 +373,7 @@ def test_the_large_view_opens_and_closes_by_keyboard(sheet: Browser) -> None:
     sheet.press("Escape")
     assert not sheet.value(is_open)
     where = "document.activeElement.closest('.card').querySelector('h3').textContent"
-    assert sheet.value(where) == "second.jpg", "the reader is where they have got to"
+    assert settled(lambda: sheet.value(where) == "second.jpg"), "where the reader has got to"
 
 
 def test_a_click_opens_the_large_view_and_a_button_closes_it(sheet: Browser) -> None:
@@ -375,12 +384,8 @@ def test_a_click_opens_the_large_view_and_a_button_closes_it(sheet: Browser) -> 
     x, y, width, height = sheet.box("dialog button[value='0']")
     sheet.drag((x + width / 2, y + height / 2))
     assert not sheet.value("document.querySelector('dialog').open")
-    # A dialog tells that it is closed a moment later.
-    for _ in range(40):
-        if colours(sheet, ".pair") == ["green", "green"]:
-            break
-        time.sleep(0.05)
-    assert colours(sheet, ".pair") == ["green", "green"], "the line stays where it was put"
+    stays = settled(lambda: colours(sheet, ".pair") == ["green", "green"])
+    assert stays, "the line stays where it was put"
 
 
 def test_photos_are_filtered_by_status_and_name(sheet: Browser) -> None:
