@@ -83,7 +83,12 @@ def free_memory() -> int | None:
         # A container has a limit of its own.
         group = Path("/sys/fs/cgroup")
         most = int((group / "memory.max").read_text())
-        known.append(max(0, most - int((group / "memory.current").read_text())))
+        used = int((group / "memory.current").read_text())
+        for line in (group / "memory.stat").read_text().splitlines():
+            # Files that were read and may be forgotten are no use of memory.
+            if line.startswith("inactive_file "):
+                used -= int(line.split()[1])
+        known.append(max(0, most - used))
     if not known and hasattr(os, "sysconf"):
         with contextlib.suppress(OSError, ValueError):
             known.append(os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
@@ -107,8 +112,16 @@ def run(
     waiting = deque(jobs)
     any_done = stopping = False
     stillborn = 0
-    living = [_Worker(recipe, threads) for _ in range(min(workers, len(jobs)))]
+    living: list[_Worker] = []
     try:
+        for _ in range(min(workers, len(jobs))):
+            try:
+                living.append(_Worker(recipe, threads))
+            except OSError as error:  # The system has no room for so many: fewer do as well.
+                if not living:
+                    why = (error.strerror or str(error)).lower()
+                    raise ModelError(f"no worker can be started: {why}: try --workers 1") from None
+                break
         while living:
             if stop.asked and not stopping:
                 stopping = True
