@@ -119,8 +119,8 @@ def run(
                 living.append(_Worker(recipe, threads))
             except OSError as error:  # The system has no room for so many: fewer do as well.
                 if not living:
-                    why = (error.strerror or str(error)).lower()
-                    raise ModelError(f"no worker can be started: {why}: try --workers 1") from None
+                    cause = (error.strerror or str(error)).lower()
+                    raise ModelError(f"no worker can be started: {cause}: try --workers 1") from None
                 break
         while living:
             if stop.asked and not stopping:
