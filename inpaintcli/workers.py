@@ -120,7 +120,9 @@ def run(
             except OSError as error:  # The system has no room for so many: fewer do as well.
                 if not living:
                     cause = (error.strerror or str(error)).lower()
-                    raise ModelError(f"no worker can be started: {cause}: try --workers 1") from None
+                    raise ModelError(
+                        f"no worker can be started: {cause}: try --workers 1"
+                    ) from None
                 break
         while living:
             if stop.asked and not stopping:
