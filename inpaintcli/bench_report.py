@@ -21,7 +21,7 @@ from rich.text import Text
 
 from inpaintcli import report
 from inpaintcli.arrays import Mask, Pixels
-from inpaintcli.bench import Case, Damaged, Result, Row, Setting, rows
+from inpaintcli.bench import GIVEN, Case, Damaged, Result, Row, Setting, rows
 from inpaintcli.photo import Metadata, Photo, encode
 from inpaintcli.plot import Point, plot
 from inpaintcli.runtime import usable_cores
@@ -108,7 +108,7 @@ class Bench:
     def about(self) -> str:
         """What was measured, in a line."""
         kinds = list(dict.fromkeys(case.damage for case in self.cases))
-        drawn = [kind for kind in kinds if kind != "given"]
+        drawn = [kind for kind in kinds if kind != GIVEN]
         how = f"damaged by {_listed(drawn)}, seed {self.setting.seed}" if drawn else "as given"
         number = "1 photo" if self.photos == 1 else f"{self.photos} photos"
         cores = usable_cores()
@@ -401,7 +401,7 @@ def _kind(kind: str, some: Sequence[Row]) -> str:
             f"{plot(points, f'Quality against time, {kind}')}</div>\n"
             f"<figcaption>{_HOW_TO_READ}</figcaption></figure>\n"
         )
-    heading = kind.capitalize() if kind != "given" else "Damage as given"
+    heading = kind.capitalize() if kind != GIVEN else "Damage as given"
     return (
         f"<section>\n<h2>{text(heading)}</h2>\n"
         f'<div class="list figures" tabindex="0" role="region" aria-label="Figures, {text(kind)}">'

@@ -19,7 +19,16 @@ from inpaintcli import mask as masks
 from inpaintcli import photo
 from inpaintcli.cli import main
 from inpaintcli.photo import Photo
-from tests.helpers import detector_file, load, picture, save, save_mask, scratched, stripe
+from tests.helpers import (
+    detector_file,
+    inpaint,
+    load,
+    picture,
+    save,
+    save_mask,
+    scratched,
+    stripe,
+)
 
 BAD_CALL, FAILED = 2, 1
 
@@ -289,6 +298,20 @@ class TestOutputs:
         assert statuses == {"in/a.png": "detected", "in/b.png": "skipped"}
         assert (tmp_path / "masks/a-overlay.png").exists()
         assert (tmp_path / "masks/a.png").read_bytes() == b"painted on"
+
+
+def test_a_wrong_call_leaves_an_older_report(tmp_path: Path) -> None:
+    for name in "ab":
+        save(tmp_path / f"in/{name}.png", scratched())
+    save_mask(tmp_path / "mask.png", stripe())
+    (tmp_path / "r.jsonl").write_text("older")
+    for workers in (1, 2):
+        done = inpaint(
+            "restore", "in", "--mask", "mask.png", "-o", "out", "--tile", 9, "--overwrite",
+            "--report", "r.jsonl", "--workers", workers, cwd=tmp_path,
+        )  # fmt: skip
+        assert (done.returncode, "--tile 9" in one_line(done.stderr)) == (BAD_CALL, True)
+        assert (tmp_path / "r.jsonl").read_text() == "older"
 
 
 class TestPipes:

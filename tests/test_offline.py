@@ -48,6 +48,7 @@ COMMANDS = [
     ["damage", "print.png", "-o", "trial", "--seed", "1"],
     ["score", "scratched.png", "print.png", "--mask", "mask.png"],
     ["models"],
+    ["bench", "folder", "--models", "photo,telea", "--limit", "1", "-o", "bench.html"],
 ]
 
 

@@ -168,7 +168,9 @@ InfraredFile = Annotated[
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
 Threads = Annotated[
     int | None,
-    typer.Option(min=1, metavar="N", help="CPU threads of each worker; all cores by default."),
+    typer.Option(
+        min=1, metavar="N", help="CPU threads of each worker; by default they share the cores."
+    ),
 ]
 
 

@@ -86,8 +86,8 @@ def piped(
     """The photos of a call, those of its list among them, with files in place of pipes.
 
     suffix: that of what goes to standard output; None for the photo's own. max_pixels: a photo of
-    more is refused. Raises UsageError where
-    there is no photo, and where a pipe cannot be what it should be.
+    more is refused. Raises UsageError where there is no photo, and where a pipe cannot be what it
+    should be.
     """
     given = list(photos or ())
     if from_file == PIPE and PIPE in given:
