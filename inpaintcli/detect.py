@@ -250,7 +250,7 @@ class _Look:
         if below is not None:
             coarse = _doubled(below, self.shape)
         found = np.empty(self.shape, np.uint16)
-        blend = tiling.Blend(self.shape[1], self.grid, channels=1)
+        blend = tiling.Blend(self.shape, self.grid, channels=1)
         for row in self.rows:
             blend.start(row)
             # One by one: tiles of the card's size are too large for more at once to be faster.

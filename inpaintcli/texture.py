@@ -68,7 +68,7 @@ def add_texture(
     top_value = np.float32(np.iinfo(pixels.dtype).max)
     shape = (mask.shape[0], mask.shape[1])
     grid = tiling.fitted(shape, TILE, OVERLAP, 0)
-    blend = tiling.Blend(shape[1], grid)
+    blend = tiling.Blend(shape, grid)
     plan = tiling.plan(wide, grid)
     done, total = 0, tiling.count(plan)
     for row in plan:

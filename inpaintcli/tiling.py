@@ -142,58 +142,65 @@ def _mirrored(start: int, tile: int, length: int) -> slice | NDArray[np.intp]:
     return np.where(places < length, places, 2 * length - 1 - places)
 
 
-def window(grid: Grid) -> Floats:
-    """Blending weights (height, width), positive everywhere, a raised cosine across the overlap.
-
-    Weights of neighbours at the regular stride add up to 1 along an axis.
-    """
-    overlap = grid.overlap
+def shares(length: int, tile: int, overlap: int, margin: int = 0) -> dict[int, Floats]:
+    """What each tile on an axis counts for, by its offset (see `starts`): `tile` weights, positive,
+    a raised cosine across the overlap. Those of all tiles add up to 1 everywhere."""
     ramp = np.sin(np.pi / 2 * (np.arange(overlap) + 0.5) / max(overlap, 1)) ** 2
-    profiles = [np.ones(side, np.float32) for side in (grid.height, grid.width)]
-    for profile in profiles:
-        # Overlaps of more than half a tile make both ramps meet; their product falls smoothly.
-        profile[:overlap] *= ramp
-        profile[len(profile) - overlap :] *= ramp[::-1]
-    return np.maximum(np.outer(*profiles), 1e-6).astype(np.float32)
+    profile = np.ones(tile)
+    # Overlaps of more than half a tile make both ramps meet; their product falls smoothly.
+    profile[:overlap] *= ramp
+    profile[tile - overlap :] *= ramp[::-1]
+    profile = np.maximum(profile, 1e-6)
+    offsets = starts(length, tile, overlap, margin)
+    total = np.zeros(max(tile, length + 2 * margin))
+    for offset in offsets:
+        total[offset + margin :][:tile] += profile
+    return {
+        offset: (profile / total[offset + margin :][:tile]).astype(np.float32) for offset in offsets
+    }
 
 
 class Blend:
     """Weighted mean of overlapping tiles, handed out strip by strip from top to bottom.
 
-    For every row of a plan call `start`, `add` once or more, and `finish`.
+    For every row of a plan call `start`, `add` once or more, and `finish`. What comes out is right
+    wherever all tiles were added that lie there, so wherever the plan's mask is True.
     """
 
-    def __init__(self, width: int, grid: Grid, channels: int = 3):
-        self.width, self.grid = width, grid
-        self.weights = window(grid)[..., None]
+    def __init__(self, shape: tuple[int, int], grid: Grid, channels: int = 3):
+        self.width, self.grid = shape[1], grid
+        self._down = shares(shape[0], grid.height, grid.overlap, grid.margin)
+        self._across = shares(shape[1], grid.width, grid.overlap, grid.margin)
         self._top = 0
-        across = max(grid.width, width + 2 * grid.margin)
-        self._sums = np.zeros((grid.height, across, channels), np.float32)
-        self._total = np.zeros((grid.height, across, 1), np.float32)
+        #: Rows at the top of the sums that were handed out.
+        self._done = 0
+        across = max(grid.width, self.width + 2 * grid.margin)
+        self._sums = np.zeros((channels, grid.height, across), np.float32)
 
     def start(self, row: Row) -> None:
         """Go on to a row; what lies between it and the last one has no damage."""
         self._top = row.top
+        kept = self.grid.height - self._done
+        if kept < self.grid.height:
+            self._sums[:, :kept] = self._sums[:, self._done :].copy()
+            self._sums[:, kept:] = 0
+        self._done = 0
 
     def add(self, lefts: tuple[int, ...], restored: Floats) -> None:
         """Add (N, channels, height, width) results of tiles in this row that begin at `lefts`."""
+        down = self._down[self._top][:, None]
         for left, picture in zip(lefts, restored, strict=True):
             first = left + self.grid.margin
-            columns = np.s_[:, first : first + self.grid.width]
-            self._sums[columns] += picture.transpose(1, 2, 0) * self.weights
-            self._total[columns] += self.weights
+            columns = np.s_[:, :, first : first + self.grid.width]
+            self._sums[columns] += picture * (down * self._across[left])
 
     def finish(self, row: Row) -> tuple[int, Floats]:
-        """What no later tile reaches: (first row, float32 (rows, width, channels)).
+        """What no later tile reaches: (first row, float32 (rows, width, channels)), a view that
+        lasts until the next row starts.
 
         Pixels that no tile has touched are 0.
         """
-        tall, margin = self.grid.height, self.grid.margin
-        rows = min(row.below - self._top, tall)
-        inside = np.s_[max(0, -self._top) : rows, margin : margin + self.width]
-        total = np.maximum(self._total[inside], 1e-12, dtype=np.float32)
-        strip = np.divide(self._sums[inside], total, dtype=np.float32)
-        for buffer in (self._sums, self._total):
-            buffer[: tall - rows] = buffer[rows:].copy()
-            buffer[tall - rows :] = 0
-        return max(0, self._top), strip
+        margin = self.grid.margin
+        self._done = min(row.below - self._top, self.grid.height)
+        inside = np.s_[:, max(0, -self._top) : self._done, margin : margin + self.width]
+        return max(0, self._top), np.moveaxis(self._sums[inside], 0, -1)

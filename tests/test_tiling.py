@@ -73,7 +73,7 @@ def test_what_is_gathered_and_blended_is_the_photo_again(
     damage = rng.random((height, width)) < 0.05
     nothing = np.zeros_like(damage)
     result = np.zeros(photo.shape, np.float32)
-    blend = tiling.Blend(width, grid)
+    blend = tiling.Blend((height, width), grid)
     for row in tiling.plan(damage, grid):
         images, masks = tiling.gather(photo, nothing, row.top, row.lefts, grid)
         assert not masks.any()
@@ -114,7 +114,7 @@ def test_what_is_cut_everywhere_and_blended_is_whole_again_in_any_number_of_chan
 ) -> None:
     photo = np.random.default_rng(seed).integers(0, 256, (height, width, channels), np.uint8)
     result = np.full(photo.shape, np.nan, np.float32)
-    blend = tiling.Blend(width, grid, channels)
+    blend = tiling.Blend((height, width), grid, channels)
     for row in tiling.plan(np.broadcast_to(True, (height, width)), grid):
         blend.start(row)
         blend.add(row.lefts, tiling.cut(photo, row.top, row.lefts, grid))
@@ -134,16 +134,22 @@ def test_gather_hides_damaged_pixels() -> None:
     assert masks.sum() == masks[0, 0, 2, 3] == 1
 
 
-@given(grid=grids())
-def test_weights_are_positive_and_add_up_across_the_overlap(grid: Grid) -> None:
-    weights, overlap = tiling.window(grid), grid.overlap
-    assert weights.shape == (grid.height, grid.width)
-    assert (weights > 0).all()
-    for side, across in ((grid.height, weights), (grid.width, weights.T)):
-        if 0 < overlap <= min(grid.height, grid.width) // 2:
-            profile = across.sum(1)
-            both = profile[:overlap] + profile[side - overlap :]
-            np.testing.assert_allclose(both, both[0], rtol=1e-4)
+@given(length=sides, grid=grids())
+def test_weights_are_positive_and_add_up_to_one_everywhere(length: int, grid: Grid) -> None:
+    shares = tiling.shares(length, grid.width, grid.overlap, grid.margin)
+    total = np.zeros(max(grid.width, length + 2 * grid.margin))
+    for offset, weights in shares.items():
+        assert (weights > 0).all()
+        total[offset + grid.margin :][: grid.width] += weights
+    assert list(shares) == tiling.starts(length, grid.width, grid.overlap, grid.margin)
+    np.testing.assert_allclose(total, 1, rtol=1e-5)
+
+
+def test_weights_fall_smoothly_across_the_overlap() -> None:
+    first = tiling.shares(26, 16, 6)[0]
+    assert (np.diff(first)[9:] < 0).all()
+    assert (first[:10] == 1).all()
+    np.testing.assert_allclose(first[10:] + first[10:][::-1], 1, rtol=1e-5)
 
 
 @given(

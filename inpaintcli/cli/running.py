@@ -17,6 +17,7 @@ from inpaintcli.errors import ExitCode, PhotoError, UsageError
 from inpaintcli.files import clear_leftovers, write_whole
 from inpaintcli.filling import Progress
 from inpaintcli.pairing import MASK, Beside, Found, Pairs, check_folder, find, real
+from inpaintcli.runtime import usable_cores
 from inpaintcli.stopping import Stop
 
 
@@ -256,6 +257,9 @@ def _outcomes(
     """Do the jobs: in this process where the work is loaded, else in so many workers."""
     clear_leftovers({real(path).parent for job in jobs for path in job.written.paths})
     if work:
+        import cv2
+
+        cv2.setNumThreads(threads or usable_cores())
         yield from batch.run(jobs, work, on_start, stop.check)
     else:
         yield from workers.run(jobs, recipe, on_start, workers=number, threads=threads, stop=stop)

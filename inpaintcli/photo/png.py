@@ -1,6 +1,6 @@
 """PNG, of every depth; read and written in strips, so that memory holds the picture but once.
 
-zlib does the packing. The filters between it and the pixels are undone by Pillow, to which each
+Deflate does the packing. The filters between it and the pixels are undone by Pillow, to which each
 strip is shown as a small picture of 8 bits: Pillow itself has no 16-bit colour.
 """
 
@@ -18,7 +18,7 @@ from PIL import Image
 
 from inpaintcli.arrays import Pixels
 from inpaintcli.errors import PhotoError
-from inpaintcli.photo import palette, pillow
+from inpaintcli.photo import deflate, palette, pillow
 from inpaintcli.photo.picture import Metadata, Palette, Photo, check_size
 
 Bytes = NDArray[np.uint8]
@@ -281,12 +281,13 @@ def encode(photo: Photo) -> bytes:
             _write(file, *chunk)
 
         # Numbers have no neighbours that are like them, only such that are the same.
-        packer = zlib.compressobj(6, strategy=zlib.Z_FILTERED if numbers is None else 0)
-        for rows, above in _rows(pixels if numbers is None else numbers, header):
-            filtered = _filtered(rows, above, header.unit if numbers is None else 0)
-            if packed := packer.compress(filtered):
-                _write(file, b"IDAT", packed)
-        _write(file, b"IDAT", packer.flush())
+        unit = header.unit if numbers is None else 0
+        for part in deflate.stream(
+            _rows(pixels if numbers is None else numbers, header),
+            lambda piece: _filtered(*piece, unit),
+            filtered=numbers is None,
+        ):
+            _write(file, b"IDAT", part)
         _write(file, b"IEND", b"")
         return file.getvalue()
 

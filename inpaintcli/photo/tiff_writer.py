@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import struct
-import zlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,7 +12,7 @@ from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from inpaintcli.arrays import Pixels
 from inpaintcli.errors import PhotoError
-from inpaintcli.photo import exif, iptc, palette
+from inpaintcli.photo import deflate, exif, iptc, palette
 from inpaintcli.photo.picture import Metadata, Photo
 
 _HEAD = b"II*\0\0\0\0\0"
@@ -79,11 +78,13 @@ def _write_page(file: io.BytesIO, ifd: Any, pixels: Pixels, colours: int, link: 
     """Write pixels, each as its difference to its left neighbour."""
     channels = pixels.shape[2]
     rows = max(1, _STRIP // pixels[0].nbytes)
-    strips = []
-    for top in range(0, len(pixels), rows):
+
+    def packed(top: int) -> bytes:
         strip = pixels[top : top + rows].astype(pixels.dtype.newbyteorder("<"))
         strip[:, 1:] -= pixels[top : top + rows, :-1]
-        strips.append(zlib.compress(strip.data))
+        return deflate.compress(strip.data)
+
+    strips = list(deflate.in_order(packed, range(0, len(pixels), rows)))
     ifd[258] = (pixels.dtype.itemsize * 8,) * channels
     ifd[262] = 1 if colours == 1 else 2
     ifd[277], ifd[317] = channels, 2  # Horizontal differences
@@ -103,7 +104,7 @@ def _write_numbers(
         ifd[262], ifd[320] = 3, tuple(colours.T.ravel().tolist())
     rows = max(1, _STRIP // numbers.shape[1])
     strips = [
-        zlib.compress(palette.packed(numbers[top : top + rows], bits).data)
+        deflate.compress(palette.packed(numbers[top : top + rows], bits).data)
         for top in range(0, len(numbers), rows)
     ]
     return _write_strips(file, ifd, numbers.shape, rows, strips, link)
