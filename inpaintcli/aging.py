@@ -1,5 +1,6 @@
-"""Damage as time does it to prints and film: scratches, nicks, cracks, creases, peeled spots, worn
-edges, dust, hairs, lint and stains, half-transparent and soft-edged, drawn over a photo.
+"""Damage as time does it to prints and film: scratches, nicks, cracks, creases, folds, peeled
+spots, worn edges, dust, hairs, lint and stains, half-transparent and soft-edged, drawn over a
+photo.
 
 Every artefact is an opacity map over a small window and a colour; the photo shows through by what
 the opacity leaves. What is damaged is what differs in the end, so a faint stain over a dark wall
@@ -247,6 +248,10 @@ def _scratch(shape: tuple[int, int], rng: np.random.Generator, scale: float) -> 
     width = scale * float(np.exp(rng.uniform(math.log(0.5), math.log(4.5))))
     start, bend = _start(shape, rng), rng.choice([0.05, 0.3, 1.2])
     colour, strength = _scratched(rng), rng.uniform(0.35, 1.0)
+    relief = None
+    if rng.random() < 0.2:
+        aside = heading + rng.choice([-1, 1]) * math.pi / 2
+        relief = max(1.0, width * 0.7) * np.array([math.sin(aside), math.cos(aside)])
     for twin in range(1 if rng.random() < 0.75 else int(rng.integers(2, 5))):
         offset = rng.normal(0, 6 * scale, 2) * (twin > 0)
         points = _path(start + offset, heading, length * rng.uniform(0.5, 1), bend, rng)
@@ -256,6 +261,11 @@ def _scratch(shape: tuple[int, int], rng: np.random.Generator, scale: float) -> 
             top, left, opacity = drawn
             wear = _smooth_noise(opacity.shape, 25 * scale, rng, rng.uniform(-0.4, 0.9), 1.2)
             opacity *= np.clip(wear, 0, 1) * np.float32(strength)
+            if relief is not None:
+                # A furrow: the wall that faces away from the scanner's lamp is dark.
+                down, right = np.rint(relief).astype(int).tolist()
+                shadow = opacity * np.float32(rng.uniform(0.2, 0.9))
+                yield Artefact(top + down, left + right, shadow, dark(rng))
             yield Artefact(top, left, opacity, colour)
 
 
@@ -349,6 +359,71 @@ def _crease(shape: tuple[int, int], rng: np.random.Generator, scale: float) -> I
                 shape, rng, scale, 2, points[index], heading + math.pi * (rng.random() < 0.5),
                 min(shape) * rng.uniform(0.02, 0.12), scale * rng.uniform(0.5, 1.5),
             )), shape, rng, scale)  # fmt: skip
+
+
+def _fold(shape: tuple[int, int], rng: np.random.Generator, scale: float) -> Iterator[Artefact]:
+    """A fold or a dent that has not broken the picture: one flank catches the scanner's light, the
+    most right at the fold and ever less away from it, and the other lies in shadow; it runs out to
+    a point, and often comes in from an edge."""
+    diagonal = math.hypot(*shape)
+    start = _start(shape, rng)
+    heading = rng.uniform(0, 2 * math.pi)
+    if rng.random() < 0.6:
+        side = int(rng.integers(4))
+        start[side % 2] = (0, 0, shape[1], shape[0])[side]
+        heading = (0, math.pi / 2, math.pi, -math.pi / 2)[side] + rng.uniform(-1.2, 1.2)
+    points = _path(start, heading, diagonal * rng.uniform(0.08, 0.7), rng.choice([0.05, 0.4]), rng)
+    reach = _widths(
+        len(points), scale * float(np.exp(rng.uniform(math.log(2.5), math.log(14)))), rng
+    )
+    strength = rng.uniform(0.25, 0.8)
+    softness = scale * rng.uniform(0, 0.5)
+    turn = rng.choice([-1, 1])
+    wear = _smooth_noise((2, 64), 8, rng, rng.uniform(0.0, 0.9), 1.2)[0]
+    lit = (turn, 1.0, paper(rng), 1.0)
+    shaded = (-turn, rng.uniform(0.3, 1), dark(rng), rng.uniform(0, 0.8))
+    for side, share, colour, strong in (shaded, lit):
+        drawn = _flank(points, side * share * reach, wear, shape, softness)
+        if drawn:
+            top, left, opacity = drawn
+            yield Artefact(top, left, opacity * np.float32(strength * strong), colour)
+
+
+def _flank(
+    points: Points, reach: Points, wear: Floats, shape: tuple[int, int], softness: float
+) -> tuple[int, int, Floats] | None:
+    """One side of a path as an opacity map, as `_drawn` returns it: full at the path, falling off
+    to nothing at `reach` pixels to its right (its left, where negative).
+
+    wear: shares of the opacity, spread evenly along the path.
+    """
+    far = float(np.abs(reach).max()) + 3 * softness + 3
+    low = np.maximum(np.floor(points.min(0) - far), -8).astype(int)
+    high = np.minimum(np.ceil(points.max(0) + far), [shape[1] + 8, shape[0] + 8]).astype(int)
+    width, height = (high - low).tolist()
+    if width < 2 or height < 2:
+        return None
+    over = 4 if width * height < 400_000 else 2
+    ways = np.gradient(points, axis=0)
+    across = np.stack([-ways[:, 1], ways[:, 0]], 1)
+    across /= np.maximum(np.hypot(*ways.T), 1e-6)[:, None]
+    along = np.interp(np.linspace(0, 1, len(points)), np.linspace(0, 1, len(wear)), wear)
+    canvas = np.zeros((height * over, width * over), np.uint8)
+    steps = 10
+    # From the widest and faintest strip to the narrowest and strongest.
+    for step in range(steps, 0, -1):
+        outer = points + across * (reach * (step / steps))[:, None]
+        rims = [np.rint((rim - low) * over * 16).astype(np.int32) for rim in (points, outer)]
+        light = math.exp(-2 * (step - 1) / steps) * 255
+        for at in range(len(points) - 1):
+            quad = np.stack([rims[0][at], rims[0][at + 1], rims[1][at + 1], rims[1][at]])
+            cv2.fillConvexPoly(canvas, quad, light * min(1.0, float(along[at])), cv2.LINE_8, 4)
+    opacity = np.asarray(
+        cv2.resize(canvas, (width, height), interpolation=cv2.INTER_AREA), np.float32
+    ) / np.float32(255)
+    if softness > 0.2:
+        opacity = np.asarray(cv2.GaussianBlur(opacity, (0, 0), softness), np.float32)
+    return int(low[1]), int(low[0]), opacity
 
 
 def _peel(shape: tuple[int, int], rng: np.random.Generator, scale: float) -> Iterator[Artefact]:
@@ -472,6 +547,7 @@ Kind = Callable[[tuple[int, int], np.random.Generator, float], Iterator[Artefact
 KINDS: dict[str, tuple[Kind, float, int]] = {
     "stain": (_stain, 0.35, 4),
     "crease": (_crease, 0.3, 2),
+    "fold": (_fold, 0.2, 2),
     "crack": (_crack, 0.4, 4),
     "scratch": (_scratch, 0.8, 14),
     "nicks": (_nicks, 0.4, 2),

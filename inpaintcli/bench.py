@@ -29,6 +29,7 @@ from inpaintcli import metrics, photo
 from inpaintcli.arrays import Floats, Mask, Pixels, size
 from inpaintcli.damage import Kind, damage
 from inpaintcli.errors import InpaintError, PhotoError, UsageError, reason
+from inpaintcli.files import clear_leftovers, temporary_folder
 from inpaintcli.filling import Progress
 from inpaintcli.inpainters.base import Card, Inpainter
 from inpaintcli.inpainters.registry import CLASSICAL, NAMES, load_model
@@ -261,9 +262,10 @@ def bench(
     Raises PhotoError where a case cannot be opened: open all before. Raises KeyboardInterrupt
     where `watch.stop` was asked for.
     """
+    clear_leftovers()
     for model in models:
-        with tempfile.TemporaryDirectory(prefix="inpaint-") as folder:
-            yield _measured(model, cases, setting, watch, Path(folder))
+        with temporary_folder() as folder:
+            yield _measured(model, cases, setting, watch, folder)
 
 
 def _measured(
@@ -436,6 +438,7 @@ def _work(connection: Connection, model: str, setting: Setting, folder: Path) ->
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)  # It is the other end that ends us.
+    tempfile.tempdir = os.fspath(folder)  # And removes this, with what we had no time to remove.
     null = os.open(os.devnull, os.O_WRONLY)
     for descriptor in (1, 2):
         os.dup2(null, descriptor)

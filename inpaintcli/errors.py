@@ -27,7 +27,7 @@ def reason(path: Path, error: Exception) -> str:
     if isinstance(error, InpaintError):
         return str(error)
     if isinstance(error, MemoryError):
-        return f"{path}: not enough memory for it"
+        return f"{path}: not enough memory for it: try fewer --workers"
     what = " ".join(str(error).split()) or "no reason given"
     return f"{path}: failed unexpectedly: {type(error).__name__}: {what}"
 

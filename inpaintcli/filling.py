@@ -24,8 +24,9 @@ from inpaintcli import pyramid, tiling
 from inpaintcli.arrays import Floats, Mask, Pixels
 from inpaintcli.inpainters.base import Card, Inpainter
 
-#: Tiles of about this many pixels are run in one call: more is no faster and takes memory.
-BATCH_PIXELS = 65_536
+#: Tiles of about this many pixels are run in one call. On a CPU more is no faster and takes memory;
+#: on a GPU each call has a price of its own.
+BATCH_PIXELS = {"cpu": 65_536, "cuda": 1_048_576}
 
 
 class Progress(Protocol):
@@ -158,7 +159,9 @@ class _Run:
 
     def _tiles(self, level: Level) -> None:
         grid = self._grid(level)
-        batch = self.batch_size or max(1, BATCH_PIXELS // (grid.height * grid.width))
+        # Methods that are no network run on the CPU, and do not say so.
+        pixels = BATCH_PIXELS[getattr(self.inpainter, "device", "cpu")]
+        batch = self.batch_size or max(1, pixels // (grid.height * grid.width))
         shape = (level.wanted.shape[0], level.wanted.shape[1])
         blend = tiling.Blend(shape, grid)
         # Filled pixels must not be read by the next row of tiles as if they were known, so the

@@ -12,7 +12,6 @@ import functools
 import importlib
 import re
 import struct
-import tempfile
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -23,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inpaintcli.arrays import Floats, Mask, Pixels, size
+from inpaintcli.files import temporary_folder
 from inpaintcli.silence import silence
 
 #: (rows of blocks, columns of blocks, 8, 8), quantised.
@@ -73,8 +73,8 @@ def patched(source: bytes, pixels: Pixels, filled: Mask) -> bytes:
     if not filled.any():
         return source
 
-    with tempfile.TemporaryDirectory(prefix="inpaint-") as folder:
-        core = Path(folder, "source.jpg")
+    with temporary_folder() as folder:
+        core = folder / "source.jpg"
         core.write_bytes(b"\xff\xd8" + b"".join(parts.core) + b"\xff\xd9")
         planes, tables = _read(core, frame)
         for component, plane, weights in zip(

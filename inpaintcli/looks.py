@@ -80,7 +80,9 @@ def toned(picture: Floats, rng: np.random.Generator) -> Floats:
             weights = np.array([0.05, 0.45, 0.5], np.float32)
         grey = np.asarray(picture @ weights)[..., None]
         picture = np.repeat(grey, 3, 2)
-        if choice < 0.3:
+        if choice < 0.15:
+            picture = _tinted(picture, rng)
+        elif choice < 0.3:
             warm = rng.uniform(0.0, 0.35)
             shadow = np.array([0.16, 0.09, 0.04], np.float32) * np.float32(rng.uniform(0, 1))
             light = np.array([1, 1 - 0.35 * warm, 1 - warm], np.float32)
@@ -103,6 +105,33 @@ def toned(picture: Floats, rng: np.random.Generator) -> Floats:
         )  # fmt: skip
         picture = np.asarray(picture * np.asarray(uneven)[..., None], np.float32)
     return np.clip(picture, 0, 1).astype(np.float32)
+
+
+def retoned(pixels: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
+    """A uint8 (h, w, 3) picture in shades of one warm tone, whatever it had before, or, where it
+    has colours, with those and the tone over them."""
+    picture = pixels.astype(np.float32) / np.float32(255)
+    grey = picture.mean(2, keepdims=True)
+    if float(np.abs(picture - grey).mean()) < 0.06:
+        picture = np.repeat(grey, 3, 2)
+    return np.rint(np.clip(_tinted(picture, rng), 0, 1) * 255).astype(np.uint8)
+
+
+def _tinted(picture: Floats, rng: np.random.Generator) -> Floats:
+    """Warmer, most in the middle tones, while black and white stay what they are; not everywhere
+    alike."""
+    tint = np.exp(rng.uniform(0, 0.45) * np.array([-1, 0, 1]) + rng.normal(0, 0.06, 3))
+    picture = np.power(np.clip(picture, 0, 1), tint.astype(np.float32))
+    return np.asarray(picture * _blotched(picture.shape, rng), np.float32)
+
+
+def _blotched(shape: tuple[int, ...], rng: np.random.Generator) -> Floats:
+    """Factors (h, w, 3) around 1: faint blotches of colour, as wide as a twelfth of the picture or
+    wider."""
+    cells = int(rng.integers(3, 13))
+    small = 1 + rng.uniform(0, 0.03) * rng.standard_normal((cells, cells, 3))
+    large = cv2.resize(small.astype(np.float32), shape[1::-1], interpolation=cv2.INTER_CUBIC)
+    return np.asarray(large, np.float32)
 
 
 def grained(picture: Floats, rng: np.random.Generator) -> Floats:
@@ -160,11 +189,14 @@ def _bordered(picture: Floats, scale: float, rng: np.random.Generator) -> Floats
     light = rng.uniform(0.75, 1)
     paper = np.array([light, light * rng.uniform(0.94, 1), light * rng.uniform(0.85, 1)])
     inner = (least * rng.uniform(0.02, 0.09, 4)).astype(int)
+    if rng.random() < 0.35:
+        # Cut off by the scan, but for a sliver at some sides.
+        inner = (inner * rng.uniform(0, 0.6, 4) * (rng.random(4) < 0.7)).astype(int)
     whole = np.zeros((height, width), np.float32)
     whole[inner[0] : height - inner[1], inner[2] : width - inner[3]] = 1
     soft = np.asarray(cv2.GaussianBlur(whole, (0, 0), scale * rng.uniform(0.3, 1.5)), np.float32)
     bordered = paper.astype(np.float32) + (picture - paper.astype(np.float32)) * soft[..., None]
-    if rng.random() < 0.2:
+    if rng.random() < 0.3:
         corners = ((int(inner[2]), int(inner[0])), (width - int(inner[3]), height - int(inner[1])))
         dark = rng.uniform(0, 0.4)
         cv2.rectangle(bordered, *corners, (dark, dark, dark), max(1, round(scale)), cv2.LINE_AA)

@@ -24,7 +24,7 @@ DIRECTIONS = 16
 
 
 def read(
-    path: Path,
+    path: Path | photo.File,
     *,
     invert: bool = False,
     max_pixels: int = photo.MAX_PIXELS,
@@ -36,7 +36,7 @@ def read(
     the strokes are damaged, whatever their colour: opacity above half.
 
     Args:
-        path: The picture.
+        path: The picture; as for `photo.read`.
         invert: Take the rest for damaged instead.
         max_pixels: As for `photo.read`.
         page: As for `photo.read`.

@@ -130,9 +130,13 @@ def score(restored: Pixels, reference: Pixels, mask: Mask | None = None) -> Scor
         check_pixels(pixels)
     x, y = _colours(restored), _colours(reference)
     if x.shape[:2] != y.shape[:2]:
-        raise UsageError(f"the reference is {size(y.shape)}, the picture {size(x.shape)}")
+        raise UsageError(
+            f"the reference is {size(y.shape)}, the picture {size(x.shape)}: give one of its size"
+        )
     if mask is not None and mask.shape != x.shape[:2]:
-        raise UsageError(f"the mask is {size(mask.shape)}, the picture {size(x.shape)}")
+        raise UsageError(
+            f"the mask is {size(mask.shape)}, the picture {size(x.shape)}: give one of its size"
+        )
     if x.shape[2] != y.shape[2]:
         x, y = (np.repeat(z, 3, 2) if z.shape[2] == 1 else z for z in (x, y))
     similarity = ssim_map(x, y)

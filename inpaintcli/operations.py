@@ -9,13 +9,13 @@ from __future__ import annotations
 import json
 import math
 import os
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from inpaintcli.files import temporary_folder
 from inpaintcli.runtime import load_onnxruntime
 from inpaintcli.silence import silence
 
@@ -32,9 +32,9 @@ def macs_per_pixel(path: Path, side: int) -> float | None:
     Those of convolutions and matrix products, with bias and all else left out. None where they
     cannot be counted: the file cannot be run so, or has no such node.
     """
-    with tempfile.TemporaryDirectory(prefix="inpaint-") as folder:
+    with temporary_folder() as folder:
         try:
-            nodes = _profile(path, side, Path(folder))
+            nodes = _profile(path, side, folder)
             total = sum(map(_macs, nodes))
         except Exception:  # ONNX Runtime's exceptions share no public base class
             return None

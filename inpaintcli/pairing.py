@@ -155,7 +155,7 @@ def _inside(folder: Path, avoid: set[Path]) -> Iterator[Found]:
     """The photos in a folder and below; hidden files are none (macOS leaves `._x.jpg` about)."""
 
     def unreadable(error: OSError) -> None:
-        raise UsageError(f"{error.filename}: this folder cannot be read")
+        raise UsageError(f"{error.filename}: no permission to read this folder: make it readable")
 
     for parent, folders, files in os.walk(folder, onerror=unreadable):
         here = Path(parent)
@@ -221,7 +221,7 @@ class Partners:
         if len(candidates) > 1:
             names = ", ".join(path.name for path in candidates)
             raise PhotoError(
-                f"{found.path}: more than one {self.what} for it in {self.path}: {names}"
+                f"{found.path}: more than one {self.what} for it in {self.path}: keep one, {names}"
             )
         return candidates[0]
 
@@ -296,7 +296,7 @@ def names_file(out: Path, photos: Sequence[Path], option: str = "-o") -> bool:
         )
     if photo.is_photo_name(out):
         if not one_file:
-            raise UsageError(f"{out}: several results need a folder, and this names a file")
+            raise UsageError(f"{out}: names a file, and there are several results: name a folder")
         return True
     if out.suffix and not out.exists():
         known = " ".join(sorted(photo.SUFFIXES))
@@ -331,12 +331,18 @@ def mask_path(found: Found, out: Path | None, out_is_file: bool, *, whole: bool 
     return out if out_is_file else out / found.name.with_name(f"{name}.png")
 
 
-def overlay_path(found: Found, mask: Path, *, whole: bool = False) -> Path:
+def overlay_path(
+    found: Found, mask: Path, mask_is_named: bool = False, *, whole: bool = False
+) -> Path:
     """Where the photo with the mask over it goes: beside the mask as NAME-overlay.png.
 
-    whole: as for `mask_path`.
+    mask_is_named: NAME is that which the user chose for the mask, without its -mask, and not that
+    of the photo. whole: as for `mask_path`.
     """
-    return mask.with_name(f"{found.path.name if whole else found.path.stem}{OVERLAY}.png")
+    name = found.path.name if whole else found.path.stem
+    if mask_is_named:
+        name = mask.stem.removesuffix(MASK)
+    return mask.with_name(f"{name}{OVERLAY}.png")
 
 
 def alike(photos: Sequence[Found], out: Path | None) -> set[Found]:
@@ -369,7 +375,9 @@ def check_outputs(
                 f"{output}: this would write over a file that is read: choose another {option}"
             )
         if output.is_dir():
-            raise UsageError(f"{output}: is a folder, and the result would be a file of that name")
+            raise UsageError(
+                f"{output}: is a folder, and the result a file: choose another {option}"
+            )
         if not photo.is_photo_name(output):
             known = " ".join(sorted(photo.SUFFIXES))
             raise UsageError(
@@ -394,7 +402,7 @@ def check_place(output: Path, folder: Path, option: str = "-o") -> None:
     """Raise UsageError where an output in the folder that was named for it is a folder itself, or a
     link leads it out of there."""
     if output.is_dir():
-        raise UsageError(f"{output}: is a folder, and the result would be a file of that name")
+        raise UsageError(f"{output}: is a folder, and the result a file: choose another {option}")
     if not real(output).is_relative_to(real(folder)):
         raise UsageError(
             f"{output}: a link leads out of {folder}, to {real(output)}: remove it, or choose "
@@ -408,6 +416,6 @@ def check_folder(folder: Path, option: str = "-o") -> None:
     while not nearest.exists() and nearest != nearest.parent:
         nearest = nearest.parent
     if not nearest.is_dir():
-        raise UsageError(f"{folder}: cannot be made a folder, because {nearest} is a file")
+        raise UsageError(f"{folder}: {nearest} is a file, and no folder: choose another {option}")
     if not os.access(nearest, os.W_OK | os.X_OK):
         raise UsageError(f"{folder}: cannot be written to: choose another {option}")

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from inpaintcli import gpus
 from inpaintcli.errors import ModelError, UsageError
 from inpaintcli.silence import silence
 
@@ -20,6 +21,16 @@ if TYPE_CHECKING:
     import onnxruntime
 
 CUDA_INSTALL = "pip install 'inpaintcli[cuda]'"
+#: What differs from ONNX Runtime's defaults on CUDA.
+CUDA_OPTIONS = {
+    # Tiles have a few shapes a photo, and others in the next. By default cuDNN looks for the best
+    # way to compute every convolution in every new shape, up to ONNX Runtime 1.19 by timing all of
+    # them: half a second a shape and more, when all tiles of a photo take no longer. What it names
+    # at once is about as fast.
+    "cudnn_conv_algo_search": "HEURISTIC",
+    # By default memory is taken in powers of two; workers share that of a GPU.
+    "arena_extend_strategy": "kSameAsRequested",
+}
 
 
 @dataclass(frozen=True)
@@ -37,8 +48,11 @@ class Tensor:
 
 
 def check_device(device: str) -> None:
-    """Raise UsageError unless `device` is auto, cpu, cuda or cuda:N."""
-    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", device):
+    """Raise UsageError unless `device` is auto, cpu, cuda or cuda:N.
+
+    auto:N, which takes GPU N where that works and the CPU where not, is for workers.
+    """
+    if not re.fullmatch(r"cpu|(auto|cuda)(:\d+)?", device):
         raise UsageError(f"unknown device {device!r}: choose from auto, cpu, cuda or cuda:N")
 
 
@@ -68,8 +82,9 @@ class Session:
     def __init__(self, path: Path, device: str = "auto", threads: int | None = None):
         """Load `path` on `device` (auto, cpu, cuda, cuda:N) with `threads` CPU threads.
 
-        `auto` takes CUDA where a session really runs on it, else the CPU. Raises ModelError where
-        the file is no model that ONNX Runtime can load, or the device cannot be used.
+        `auto` takes CUDA where a session really runs on it, else the CPU; `cuda` never takes the
+        CPU. Raises ModelError where the file is no model that ONNX Runtime can load, or the device
+        cannot be used.
         """
         check_device(device)
         self.path = path
@@ -87,16 +102,24 @@ class Session:
 
     def run(self, feeds: dict[str, NDArray[Any]]) -> list[NDArray[Any]]:
         """All outputs for the named inputs; raises ModelError with ONNX Runtime's reason."""
+        # To and from a GPU this copies once each, and what it returns lies over ONNX Runtime's own
+        # memory. An I/O binding of arrays makes the same copies, one call earlier and later.
         try:
             outputs = self._session.run(None, feeds)
         except Exception as error:  # ONNX Runtime's exceptions share no public base class
-            raise ModelError(
-                f"{self.path}: the model failed on {self.device}: {_first_line(error)}"
-            ) from None
+            why = _first_line(error)
+            if self.device == "cuda" and re.search(_NO_MEMORY, str(error), re.IGNORECASE):
+                why = "not enough memory on the GPU: try fewer --workers, or --device cpu"
+            raise ModelError(f"{self.path}: the model failed on {self.device}: {why}") from None
         return [np.asarray(output) for output in outputs]
 
 
+#: How ONNX Runtime, CUDA, cuDNN and cuBLAS say that there is no memory left.
+_NO_MEMORY = "out of memory|failed to allocate memory|alloc_failed"
+
+
 def _open(path: Path, device: str, threads: int | None) -> onnxruntime.InferenceSession:
+    why = ""
     # It prints from C++.
     with silence():
         ort = load_onnxruntime()
@@ -112,12 +135,18 @@ def _open(path: Path, device: str, threads: int | None) -> onnxruntime.Inference
                 with contextlib.suppress(Exception):
                     ort.preload_dlls()
             number = int(device.partition(":")[2] or 0)
-            providers = [("CUDAExecutionProvider", {"device_id": number}), "CPUExecutionProvider"]
-            with contextlib.suppress(Exception):
-                session = ort.InferenceSession(os.fspath(path), options, providers=providers)
-                # ONNX Runtime falls back to the CPU by itself where CUDA's libraries are missing.
+            cuda = ("CUDAExecutionProvider", {"device_id": number, **CUDA_OPTIONS})
+            try:
+                session = ort.InferenceSession(
+                    os.fspath(path), options, providers=[cuda, "CPUExecutionProvider"],
+                    # Else it would go over to the CPU by itself, also later, and print that.
+                    enable_fallback=False,
+                )  # fmt: skip
+                # Where CUDA's libraries are missing it does so anyway.
                 if session.get_providers()[0] == "CUDAExecutionProvider":
                     return session
+            except Exception as error:
+                why = _failure(error)
         try:
             session = ort.InferenceSession(
                 os.fspath(path), options, providers=["CPUExecutionProvider"]
@@ -127,11 +156,28 @@ def _open(path: Path, device: str, threads: int | None) -> onnxruntime.Inference
                 f"{path}: not a model that ONNX Runtime can load: {_first_line(error)}"
             ) from None
     if device.startswith("cuda"):
-        raise ModelError(
-            f"--device {device}: ONNX Runtime finds no CUDA device that it can use here; "
-            f"{CUDA_INSTALL} adds what it needs beside NVIDIA's driver, --device cpu works without"
-        )
+        raise _refusal(device, why)
     return session
+
+
+def _refusal(device: str, why: str) -> ModelError:
+    """The error for a CUDA device that cannot be used; why: what CUDA said, if it did."""
+    number, known = device.partition(":")[2], gpus.count()
+    if number and known and int(number) >= known:
+        last = f" to cuda:{known - 1}" if known > 1 else ""
+        return ModelError(f"--device {device}: there is no such GPU here: choose cuda:0{last}")
+    said = f" ({why})" if why else ""
+    return ModelError(
+        f"--device {device}: ONNX Runtime finds no CUDA device that it can use here{said}; "
+        f"{CUDA_INSTALL} adds what it needs beside NVIDIA's driver, --device cpu works without"
+    )
+
+
+def _failure(error: Exception) -> str:
+    """What CUDA said in an error of ONNX Runtime's, or nothing: the rest is where in its source."""
+    # "/onnxruntime_src/...cc:129 ... CUDA failure 2: out of memory ; GPU=0 ; hostname=... ; ..."
+    found = re.search(r" failure \d+: ([^;\n]*[^;\s])|(Invalid device ID: \d+)", str(error))
+    return found[1] or found[2] if found else ""
 
 
 def usable_cores() -> int:

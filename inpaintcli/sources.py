@@ -4,7 +4,7 @@ done to it, whatever the source."""
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import ClassVar, Literal, Protocol
 
@@ -26,23 +26,39 @@ SourceName = Literal["file", "detected", "infrared"]
 MUCH = 0.1
 
 
+class Files(dict[Path, photo.File]):
+    """Files that are read when they are asked for first, and kept for their further pages.
+
+    Asking raises PhotoError where there is no such file, or it cannot be opened.
+    """
+
+    def __missing__(self, path: Path) -> photo.File:
+        self[path] = file = photo.opened(path)
+        return file
+
+
 @dataclass(frozen=True)
 class Page:
     """What is read of a photo's file: page `number`, from 0, of `count`.
 
-    max_pixels: a photo or a mask of more is refused.
+    max_pixels: a photo or a mask of more is refused. files: what all pages are read from.
     """
 
     number: int = 0
     count: int = 1
     max_pixels: int = photo.MAX_PIXELS
+    files: Files = field(default_factory=Files, compare=False, repr=False)
+
+    def photo(self, path: Path) -> Photo:
+        """This page of the photo."""
+        return photo.read(self.files[path], max_pixels=self.max_pixels, page=self.number)
 
     def of(self, path: Path, what: str) -> int:
         """The number of the page that goes with it in a file that lies beside the photo.
 
         One page goes with all; raises PhotoError where there are neither one nor as many.
         """
-        count = photo.pages(path)
+        count = photo.pages(self.files[path])
         if count not in (1, self.count):
             has = "one" if self.count == 1 else str(self.count)
             raise PhotoError(
@@ -52,11 +68,8 @@ class Page:
 
     def read(self, path: Path, what: str) -> Photo:
         """The picture that goes with it in a file that lies beside the photo; see `of`."""
-        return photo.read(path, max_pixels=self.max_pixels, page=self.of(path, what))
-
-
-#: The only page of a file.
-ALONE = Page()
+        number = self.of(path, what)
+        return photo.read(self.files[path], max_pixels=self.max_pixels, page=number)
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,7 +106,7 @@ class Source(Protocol):
         """
         ...
 
-    def open(self, path: Path, beside: Beside, page: Page = ALONE) -> tuple[Photo, Finder]:
+    def open(self, path: Path, beside: Beside, page: Page) -> tuple[Photo, Finder]:
         """The photo at `path`, and what finds its damage; so the photo can be checked before the
         longer work. Raises PhotoError where the photo, or what is needed beside it, cannot be read.
         """
@@ -112,15 +125,17 @@ class Drawn:
         """See `Source`; needs no model."""
         return self
 
-    def open(self, path: Path, beside: Beside, page: Page = ALONE) -> tuple[Photo, Finder]:
+    def open(self, path: Path, beside: Beside, page: Page) -> tuple[Photo, Finder]:
         """See `Source`; needs `beside.mask`."""
-        source, file = _photo(path, page), beside.mask
+        source, file = page.photo(path), beside.mask
         assert file
         number = page.of(file, "mask")
 
         def find(progress: Progress | None) -> Damage:
             shape = (source.height, source.width)
-            drawn = masks.read(file, invert=self.invert, max_pixels=page.max_pixels, page=number)
+            drawn = masks.read(
+                page.files[file], invert=self.invert, max_pixels=page.max_pixels, page=number
+            )
             mask = masks.adapt(drawn, file, shape, scale=self.fit)
             notes = []
             if not masks.same_proportions(drawn.shape, shape):
@@ -151,9 +166,9 @@ class Detected:
         """See `Source`."""
         return replace(self, detector=load_detector(device=device, threads=threads))
 
-    def open(self, path: Path, beside: Beside, page: Page = ALONE) -> tuple[Photo, Finder]:
+    def open(self, path: Path, beside: Beside, page: Page) -> tuple[Photo, Finder]:
         """See `Source`; needs nothing beside the photo."""
-        source, detector = _photo(path, page), self.detector
+        source, detector = page.photo(path), self.detector
         assert detector
 
         def find(progress: Progress | None) -> Damage:
@@ -178,10 +193,10 @@ class Infrared:
         """See `Source`; needs no model."""
         return self
 
-    def open(self, path: Path, beside: Beside, page: Page = ALONE) -> tuple[Photo, Finder]:
+    def open(self, path: Path, beside: Beside, page: Page) -> tuple[Photo, Finder]:
         """See `Source`; without `beside.infrared` the photo's file must have it."""
         if beside.infrared:
-            source = _photo(path, page)
+            source = page.photo(path)
             light = _one_channel(page.read(beside.infrared, "infrared picture"))
             if light.shape != source.pixels.shape[:2]:
                 raise PhotoError(
@@ -190,7 +205,9 @@ class Infrared:
                 )
         else:
             source, light = photo.read_with_infrared(
-                path, max_pixels=page.max_pixels, page=page.number if page.count > 1 else None
+                page.files[path],
+                max_pixels=page.max_pixels,
+                page=page.number if page.count > 1 else None,
             )
 
         def find(progress: Progress | None) -> Damage:
@@ -202,10 +219,6 @@ class Infrared:
             return replace(damage, doubt=why)
 
         return source, find
-
-
-def _photo(path: Path, page: Page) -> Photo:
-    return photo.read(path, max_pixels=page.max_pixels, page=page.number)
 
 
 def _found(mask: Mask, path: Path) -> Damage:
@@ -244,7 +257,7 @@ class Masking:
         """As `Source.load`."""
         return replace(self, source=self.source.load(device, threads))
 
-    def open(self, path: Path, beside: Beside, page: Page = ALONE) -> tuple[Photo, Finder]:
+    def open(self, path: Path, beside: Beside, page: Page) -> tuple[Photo, Finder]:
         """As `Source.open`: the photo, and what finds its damage, as it is to be restored.
 
         What is to be excluded has the last word, and so has transparency over a mask that was
@@ -286,7 +299,7 @@ class Masking:
 
     def _excluded(self, path: Path, file: Path, shape: tuple[int, int], page: Page) -> Mask:
         number = page.of(file, "mask to exclude")
-        drawn = masks.read(file, max_pixels=page.max_pixels, page=number)
+        drawn = masks.read(page.files[file], max_pixels=page.max_pixels, page=number)
         exclude = masks.adapt(drawn, file, shape, scale=self.fit)
         if exclude.all():
             raise PhotoError(

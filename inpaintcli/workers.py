@@ -21,10 +21,12 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Literal
 
-from inpaintcli.batch import Job, Outcome, Recipe, attempt, failed, stoppable
+from inpaintcli import gpus
+from inpaintcli.batch import attempt, failed, stoppable
 from inpaintcli.errors import InpaintError, ModelError, reason
 from inpaintcli.files import abandon
 from inpaintcli.filling import Progress
+from inpaintcli.jobs import Job, Outcome, Recipe
 from inpaintcli.runtime import may_use_cuda, usable_cores
 from inpaintcli.stopping import SIGNALS, Stop
 
@@ -45,17 +47,17 @@ def crew(
     """How many workers a run of so many photos has, and how many threads each.
 
     workers, threads: as asked for. By default there are as many workers as cores that the threads
-    leave, as memory has room for and as there are photos; one where CUDA may do the work. Threads
-    share the cores; None are all of them.
+    leave, as memory has room for and as there are photos; where CUDA may do the work, one a GPU.
+    Threads share the cores; None are all of them.
     """
+    if photos < 2:
+        return 1, threads
     cores = usable_cores()
     if workers is None:
-        workers = max(1, cores // (threads or 1))
+        workers = _gpus(device) or max(1, cores // (threads or 1))
         free = free_memory()
         if free is not None:
             workers = min(workers, max(1, free // (2 * WORKER_MEMORY)))
-        if _has_cuda(device):
-            workers = 1
     if os.name == "nt":
         workers = min(workers, 60)  # It waits for no more at a time.
     workers = max(1, min(workers, photos))
@@ -64,12 +66,23 @@ def crew(
     return workers, threads
 
 
-def _has_cuda(device: str) -> bool:
-    """Whether the work could come to be done by an NVIDIA device; loads nothing to find out."""
-    if device == "auto" and os.name == "posix":
-        drivers = ("/dev/nvidiactl", "/dev/dxg", "/dev/nvhost-ctrl")
-        return any(map(os.path.exists, drivers)) and may_use_cuda(device)
-    return may_use_cuda(device)
+def _gpus(device: str) -> int:
+    """How many GPUs the work could come to be done by; loads nothing to find out."""
+    if (device == "auto" and not gpus.has_driver()) or not may_use_cuda(device):
+        return 0
+    known = None if ":" in device else gpus.count()
+    if known is None or device == "cuda":
+        return known or 1  # Where there is none, one worker is enough to say so.
+    return known
+
+
+def devices(device: str, workers: int) -> list[str]:
+    """Where each of so many workers runs: the GPUs take turns, unless `device` names one.
+
+    auto stays as ready for the CPU as it is: a GPU may be there, and CUDA's libraries not.
+    """
+    known = (gpus.count() or 1) if device in ("auto", "cuda") else 1
+    return [f"{device}:{at % known}" if known > 1 else device for at in range(workers)]
 
 
 def free_memory() -> int | None:
@@ -107,16 +120,17 @@ def run(
     """Work on all jobs; outcomes come in the order in which they are done.
 
     As `batch.run`: a failure is an outcome, ModelError is raised where a model fails before any
-    photo is done, KeyboardInterrupt where `stop` was asked for.
+    photo is done, KeyboardInterrupt where `stop` was asked for. Several GPUs are shared out, see
+    `devices`.
     """
     waiting = deque(jobs)
     any_done = stopping = False
     stillborn = 0
     living: list[_Worker] = []
     try:
-        for _ in range(min(workers, len(jobs))):
+        for device in devices(recipe.device, min(workers, len(jobs))):
             try:
-                living.append(_Worker(recipe, threads))
+                living.append(_Worker(recipe.on(device), threads))
             except OSError as error:  # The system has no room for so many: fewer do as well.
                 if not living:
                     cause = (error.strerror or str(error)).lower()
@@ -146,7 +160,7 @@ def run(
                     worker.end()
                     stillborn = 0 if job else stillborn + 1
                     if waiting and not stop.asked and stillborn < MOST_STILLBORN:
-                        living.append(_Worker(recipe, threads))
+                        living.append(_Worker(worker.recipe, threads))
                     elif waiting and not stop.asked and not living:
                         raise ModelError(f"no worker gets ready: {answer}: try --workers 1")
                 elif waiting and not stop.asked:
@@ -192,6 +206,7 @@ class _Worker:
         with held_back(*SIGNALS):
             self._process.start()
         theirs.close()
+        self.recipe = recipe
         self.job: Job | None = None
         self._progress: Progress | None = None
 

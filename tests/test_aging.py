@@ -87,3 +87,21 @@ def test_the_command_makes_them(tmp_path: Path) -> None:
         assert "aged" in done.stderr
     with pytest.raises(UsageError, match="aged"):
         damage(picture(), "aged", count=(1, 2))
+
+
+def test_a_fold_is_sharp_on_one_side_and_falls_off_on_the_other() -> None:
+    """Lit at the fold, less and less away from it, and never a line with two edges alike."""
+    grey = np.full((600, 600), 128, np.uint8)
+    one_sided = 0
+    for seed in range(30):
+        aged, mask = age(grey, np.random.default_rng(seed), kinds=["fold"])
+        if not mask.any():
+            continue
+        change = np.abs(aged.astype(int) - 128)
+        y, x = np.unravel_index(int(change.argmax()), change.shape)
+        near = change[max(0, y - 25) : y + 26, x], change[y, max(0, x - 25) : x + 26]
+        profile = max(near, key=lambda line: np.abs(np.diff(line)).max())
+        steps = np.diff(profile)
+        up, down = steps.max(), -steps.min()
+        one_sided += bool(max(up, down) > 1.7 * min(up, down))
+    assert one_sided >= 20

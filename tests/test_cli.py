@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from inpaintcli import batch, infrared, photo
+from inpaintcli import infrared, photo, work
 from inpaintcli import mask as masks
 from inpaintcli.arrays import Mask, Pixels
 from inpaintcli.cli import main
@@ -421,6 +421,19 @@ class TestDetect:
             0, ["out/a.jpg", "out/below/b.png"],
         )  # fmt: skip
 
+    def test_an_overlay_has_the_name_that_was_chosen_for_the_mask(
+        self, run: Run, tmp_path: Path
+    ) -> None:
+        for out, overlay in (
+            ("seen/ch8.png", "seen/ch8-overlay.png"),
+            ("ch8-mask.tif", "ch8-overlay.png"),
+            ("seen", "seen/print-overlay.png"),
+        ):
+            (row,) = run("detect", "print.png", "-o", out, "--overlay", "--json").rows
+            assert row["overlay"] == overlay
+            assert load(tmp_path / overlay).shape == (40, 56, 3)
+            assert not (tmp_path / "print-overlay.png").exists()
+
     def test_a_second_run_takes_no_mask_for_a_photo(self, run: Run, tmp_path: Path) -> None:
         save(tmp_path / "in/a.png", scratched())
         assert run("detect", "in", "--overlay").code == 0
@@ -800,7 +813,7 @@ class TestRestoreWithoutMask:
         def restore(*_: object, **__: object) -> Pixels:
             raise ModelError("x.onnx: the model failed")
 
-        monkeypatch.setattr(batch, "restore", restore)
+        monkeypatch.setattr(work, "restore", restore)
         for name, pixels in (("a", picture()), ("b", scratched()), ("c", picture())):
             save(tmp_path / f"in/{name}.png", pixels)
         done = run("restore", "in", "--json")

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inpaintcli.damage import old_looking
-from inpaintcli.looks import grained, look_old, scanned, toned
+from inpaintcli.looks import grained, look_old, retoned, scanned, toned
 from tests.helpers import inpaint, load, picture, save
 
 
@@ -99,3 +99,24 @@ def test_unknown_looks_are_refused(tmp_path: Path, look: str) -> None:
     result = inpaint("damage", str(photo), "-o", str(tmp_path / "out"), "--look", look)
     assert result.returncode == 2
     assert len(result.stderr.strip().splitlines()) == 1
+
+
+def test_a_tone_over_all_takes_other_colours_away() -> None:
+    """White on brown stays white on brown in lightness, and is no colour of its own any more."""
+    brown = np.full((60, 80, 3), (110, 100, 88), np.uint8)
+    brown[20:30] = (215, 225, 240)
+    for seed in range(10):
+        toned_all = retoned(brown, np.random.default_rng(seed)).astype(int)
+        paper, ground = toned_all[20:30].mean((0, 1)), toned_all[40:].mean((0, 1))
+        assert paper.mean() - ground.mean() > 60
+        # Where it was bluish it has the print's warmth, or none.
+        assert paper[2] - paper[0] < 25
+
+
+def test_a_tone_leaves_a_colour_photo_its_colours() -> None:
+    colours = picture(90, 120, 3)
+    colours[:, :60] = (200, 40, 40)
+    colours[:, 60:] = (40, 40, 200)
+    found = retoned(colours.astype(np.uint8), np.random.default_rng(0)).astype(int)
+    assert (found[:, :60, 0] > found[:, :60, 2] + 80).all()
+    assert (found[:, 60:, 2] > found[:, 60:, 0] + 50).all()

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import shutil
 import subprocess
 import sys
+import time
+import weakref
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,9 +18,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tifffile
 
 from inpaintcli import mask as masks
-from inpaintcli import photo
+from inpaintcli import photo, restore, work
+from inpaintcli.arrays import Pixels
 from inpaintcli.cli import main
 from inpaintcli.photo import Photo
 from tests.helpers import (
@@ -301,17 +307,43 @@ class TestOutputs:
 
 
 def test_a_wrong_call_leaves_an_older_report(tmp_path: Path) -> None:
-    for name in "ab":
+    for name in "abc":
         save(tmp_path / f"in/{name}.png", scratched())
-    save_mask(tmp_path / "mask.png", stripe())
+        save_mask(tmp_path / f"masks/{name}.png", stripe())
+    (tmp_path / "masks/a.png").unlink()  # Which fails before any work, and is told.
     (tmp_path / "r.jsonl").write_text("older")
     for workers in (1, 2):
         done = inpaint(
-            "restore", "in", "--mask", "mask.png", "-o", "out", "--tile", 9, "--overwrite",
+            "restore", "in", "--mask", "masks", "-o", "out", "--tile", 9, "--overwrite",
             "--report", "r.jsonl", "--workers", workers, cwd=tmp_path,
         )  # fmt: skip
-        assert (done.returncode, "--tile 9" in one_line(done.stderr)) == (BAD_CALL, True)
+        assert (done.returncode, "--tile 9" in done.stderr) == (BAD_CALL, True)
         assert (tmp_path / "r.jsonl").read_text() == "older"
+
+
+def test_a_killed_run_leaves_a_report_of_what_is_done(tmp_path: Path) -> None:
+    for number in range(14):
+        save(tmp_path / f"in/{number:02d}.png", scratched(160, 240))
+    (tmp_path / "in/00.png").write_text("this is no picture")
+    save_mask(tmp_path / "mask.png", stripe(160, 240))
+    report = tmp_path / "new/r.jsonl"
+    process = subprocess.Popen(
+        [
+            sys.executable, "-m", "inpaintcli", "restore", "in", "--mask", "mask.png", "-o", "out",
+            "--model", "autoencoder", "--workers", "1", "--quiet", "--report", report,
+        ],
+        cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)},
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    while process.poll() is None and not (report.exists() and len(report.read_bytes()) > 400):
+        time.sleep(0.02)
+    process.kill()
+    process.communicate()
+    rows = [json.loads(line) for line in report.read_text().splitlines()]
+    assert 1 < len(rows) < 14
+    assert [row["photo"] for row in rows] == [f"in/{at:02d}.png" for at in range(len(rows))]
+    assert [row["status"] for row in rows] == ["failed"] + ["restored"] * (len(rows) - 1)
+    assert all((tmp_path / row["output"]).exists() for row in rows[1:])
 
 
 class TestPipes:
@@ -466,7 +498,79 @@ class TestPages:
         assert (ran.code, "3 pages" in one_line(ran.err)) == (FAILED, True)
         assert not (tmp_path / "y.png").exists()
         ran = run("restore", "print.tif", "--page", 4)
-        assert (ran.code, "no page 4" in one_line(ran.err)) == (FAILED, True)
+        assert (ran.code, "no page 4: give --page 1 to 3" in one_line(ran.err)) == (FAILED, True)
+        save(tmp_path / "print.png", scratched())
+        ran = run("restore", "print.png", "--page", 9)
+        assert one_line(ran.err).endswith("has one page, there is no page 9: leave --page")
+
+    def test_files_are_read_and_parsed_once_for_all_pages(
+        self, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        rng = np.random.default_rng(0)
+        noise = [rng.integers(0, 256, (120, 160, 3), np.uint8) for _ in range(6)]
+        photo.write([Photo(pixels) for pixels in noise], tmp_path / "print.tif")
+        photo.write([Photo(pixels) for pixels in noise], tmp_path / "undamaged.tif")
+        masks.write([stripe(120, 160)] * 6, tmp_path / "masks.tif")
+        read: Counter[str] = Counter()
+        parsed: list[object] = []
+
+        class Counted(io.FileIO):
+            def readinto(self, buffer: Any, /) -> int:
+                count = super().readinto(buffer)
+                read[Path(os.fspath(self.name)).name] += count or 0
+                return count or 0
+
+            def readall(self) -> bytes:
+                data = super().readall()
+                read[Path(os.fspath(self.name)).name] += len(data)
+                return data
+
+        def counted(path: Path, mode: str = "r", **options: Any) -> Any:
+            return (
+                io.BufferedReader(Counted(path)) if mode == "rb" else plain(path, mode, **options)
+            )
+
+        class Parsed(tifffile.TiffFile):  # type: ignore[misc]
+            def __init__(self, *arguments: Any, **options: Any) -> None:
+                parsed.append(self)
+                super().__init__(*arguments, **options)
+
+        plain = Path.open
+        monkeypatch.setattr(Path, "open", counted)
+        monkeypatch.setattr(tifffile, "TiffFile", Parsed)
+        ran = run(
+            "restore", "print.tif", "--mask", "masks.tif", "--reference", "undamaged.tif",
+            "--save-mask", "kept.tif", "-o", "out.tif",
+        )  # fmt: skip
+        assert ran.code == 0, ran.err
+        buffer = io.DEFAULT_BUFFER_SIZE
+        # To know its pages beforehand takes the directories alone, each through a buffer.
+        for name, times, more in (
+            ("print.tif", 1, 20), ("masks.tif", 1, 0), ("undamaged.tif", 2, 0), ("out.tif", 1, 0),
+        ):  # fmt: skip
+            size = (tmp_path / name).stat().st_size
+            assert read[name] <= times * size + more * buffer, name
+            assert read[name] >= size, name
+        assert len(parsed) == 6
+
+    def test_pages_that_are_done_are_not_kept(
+        self, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        photo.write([Photo(scratched())] * 5, tmp_path / "print.tif")
+        alive: list[weakref.ref[Any]] = []
+        most = 0
+
+        def noted(pixels: Pixels, *arguments: Any, **options: Any) -> Pixels:
+            nonlocal most
+            most = max(most, sum(one() is not None for one in alive))
+            restored = restore(pixels, *arguments, **options)
+            alive.append(weakref.ref(restored))
+            return restored
+
+        monkeypatch.setattr(work, "restore", noted)
+        assert run("restore", "print.tif", "--mask", "mask.png", "-o", "x.tif").code == 0
+        assert self.changed(tmp_path / "x.tif", [Photo(scratched())] * 5) == [True] * 5
+        assert (len(alive), most) == (5, 1)
 
     def test_masks_of_other_numbers_of_pages(self, run: Run, tmp_path: Path) -> None:
         photo.write([Photo(picture())] * 3, tmp_path / "print.tif")
@@ -522,12 +626,14 @@ class TestTelling:
             ("there.html", "exists already"),
             ("in/a.png/r.html", "is a file"),
             ("folder.html", "is a folder"),
+            ("pipe.jsonl", "is no regular file"),
         ],
     )
     def test_reports_that_cannot_be(self, run: Run, tmp_path: Path, report: str, why: str) -> None:
         save(tmp_path / "in/a.png", scratched())
         (tmp_path / "there.html").touch()
         (tmp_path / "folder.html").mkdir()
+        os.mkfifo(tmp_path / "pipe.jsonl")
         ran = run("restore", "in", "-o", "out", "--report", report)
         assert (ran.code, why in one_line(ran.err)) == (BAD_CALL, True)
         assert not (tmp_path / "out").exists()

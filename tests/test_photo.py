@@ -583,14 +583,13 @@ def samples() -> dict[str, bytes]:
 def test_a_file_that_is_cut_short(name: str, capfd: pytest.CaptureFixture[str]) -> None:
     data = samples()[name]
     photo.decode(data, name)
-    for tenth in range(1, 10):
-        refused(data[: len(data) * tenth // 10], name)
-    refused(data[: len(data) * 99 // 100], name)
+    for hundredth in (*range(10, 100, 10), 99):
+        assert "copy or scan it again" in refused(data[: len(data) * hundredth // 100], name)
     assert capfd.readouterr() == ("", "")
 
 
 def test_a_jpeg_without_its_end() -> None:
-    assert "cut short" in refused(samples()[".jpg"][:-2])
+    assert refused(samples()[".jpg"][:-2]) == "a JPEG that is cut short: copy or scan it again"
 
 
 def test_damaged_files_are_refused_in_silence() -> None:
@@ -674,7 +673,14 @@ def test_a_strange_profile_is_passed_on_in_silence(capfd: pytest.CaptureFixture[
     "data", [b"", b"\0", b"Dear diary,\nno picture today.\n", bytes(range(256)) * 9, b"II*\0"]
 )
 def test_what_is_no_image(data: bytes) -> None:
-    refused(data)
+    assert "copy or scan it again" in refused(data)
+
+
+def test_an_empty_file_and_a_tiff_that_ends_before_its_picture() -> None:
+    assert refused(b"") == "is empty: copy or scan it again"
+    # Its one page is behind its pixels, and lost with them.
+    lost = struct.pack("<2sHI", b"II", 42, 9999) + bytes(99)
+    assert refused(lost) == "a TIFF that is cut short or damaged: copy or scan it again"
 
 
 def test_what_is_no_photo() -> None:
@@ -729,7 +735,7 @@ def test_no_permission(tmp_path: Path) -> None:
     path = tmp_path / "x.png"
     photo.write(Photo(noise(4, 4, 3)), path)
     path.chmod(0)
-    assert refusal(path, photo.read, path) == "no permission"
+    assert refusal(path, photo.read, path) == "no permission to read it: make it readable"
     tmp_path.chmod(0o500)
     other = tmp_path / "y.png"
     assert "no permission" in refusal(other, photo.write, Photo(noise(4, 4, 3)), other)
@@ -793,7 +799,8 @@ def test_a_failed_write_leaves_what_was(
     with pytest.raises((PhotoError, KeyboardInterrupt)) as caught:
         photo.write(Photo(noise(4, 4, 3)), path)
     if isinstance(failure, OSError):
-        assert str(caught.value) == f"{path}: cannot be written: no space left"
+        why = "cannot be written: no space left: choose another place"
+        assert str(caught.value) == f"{path}: {why}"
     assert list(tmp_path.iterdir()) == [path]
     assert path.read_bytes() == b"older"
 
@@ -914,6 +921,27 @@ def saved_tiff(folder: Path, *pages: tuple[NDArray[Any], dict[str, Any]], **opti
 
 RGBI: dict[str, Any] = {"photometric": "rgb", "planarconfig": "contig"}
 RGB, GREY = {"photometric": "rgb"}, {"photometric": "minisblack"}
+
+
+@pytest.mark.parametrize("layout", [{}, {"bigtiff": True}, {"byteorder": ">"}])
+def test_a_file_that_is_open_has_its_pages_in_any_order(
+    layout: dict[str, Any], tmp_path: Path
+) -> None:
+    pages = [noise(9, 8, 3), noise(7, 6, 3, np.uint16), noise(5, 4, 1)[..., 0]]
+    # What is not supported is no hindrance on another page.
+    floating = np.ones((3, 2), np.float32)
+    path = saved_tiff(
+        tmp_path, (floating, GREY), (pages[0], RGB), (pages[1], RGB | {"compression": "zlib"}),
+        (pages[2], GREY | {"compression": "zlib"}), **layout,
+    )  # fmt: skip
+    file = photo.opened(path)
+    path.unlink()
+    assert photo.pages(file) == 4
+    for number in (3, 1, 2, 1, 3):
+        read = photo.read(file, page=number)
+        np.testing.assert_array_equal(read.pixels.squeeze(), pages[number - 1].squeeze())
+    assert "floating point" in refusal(path, lambda: photo.read(file, page=0))
+    assert "no infrared" in refusal(path, lambda: photo.read_with_infrared(file, page=1))
 
 
 @pytest.mark.parametrize("kind", ["unspecified", "assocalpha", "unassalpha"])

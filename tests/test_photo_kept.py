@@ -471,7 +471,7 @@ def test_pages_of_a_tiff(tmp_path: Path) -> None:
         assert all(page.offset % 2 == 0 for page in file.pages)
         np.testing.assert_array_equal(file.pages[0].asarray(), album[0].pixels)
         np.testing.assert_array_equal(file.pages[1].asarray(), album[1].pixels[..., 0])
-    assert "several pages, 5: see --page" in refusal(path, photo.read, path)
+    assert "several pages, 5: save the one that is meant" in refusal(path, photo.read, path)
     assert "there is no page 6" in refusal(path, lambda: photo.read(path, page=5))
     # The last page is gone, and the file does not pretend to be whole.
     with tifffile.TiffFile(path) as file:
@@ -504,6 +504,9 @@ def test_other_formats_have_no_pages(tmp_path: Path) -> None:
     two = [Photo(noise(4, 4, 3)), Photo(noise(5, 5, 3))]
     path = tmp_path / "x.png"
     assert "write TIFF" in refusal(path, photo.write, two, path)
+    encoder = photo.Encoder(".png", "x")
+    encoder.add(two[0])
+    assert "write TIFF" in refusal("x", encoder.add, two[1])
     photo.write(two[:1], path)
     np.testing.assert_array_equal(photo.read(path).pixels, two[0].pixels)
     with pytest.raises(ValueError, match="no photo"):

@@ -9,11 +9,16 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
-from inpaintcli import workers
+from inpaintcli import gpus, workers
+from inpaintcli.filling import Progress
+from inpaintcli.jobs import Job, Outcome, Work, Written
+from inpaintcli.pairing import Beside
+from inpaintcli.stopping import Stop
 from tests.helpers import inpaint, load, save, save_mask, scratched, stripe
 
 ROOT = Path(__file__).parent.parent
@@ -215,9 +220,125 @@ def test_how_many_workers_a_run_has(monkeypatch: pytest.MonkeyPatch) -> None:
     assert workers.crew(100, "cpu") == (1, None)
     free[0] = None
     assert workers.crew(100, "cpu") == (8, 1)
-    monkeypatch.setattr(workers, "may_use_cuda", lambda device: device != "cpu")
+
+
+@pytest.fixture
+def machine(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """A machine of 8 cores with so many GPUs, as far as anybody knows."""
+
+    def make(known: int | None, *, driver: bool = True, cuda: bool = True) -> None:
+        monkeypatch.setattr(workers, "usable_cores", lambda: 8)
+        monkeypatch.setattr(workers, "free_memory", lambda: None)
+        monkeypatch.setattr(workers, "may_use_cuda", lambda device: cuda and device != "cpu")
+        monkeypatch.setattr(gpus, "has_driver", lambda: driver)
+        monkeypatch.setattr(gpus, "count", lambda: known)
+
+    return make
+
+
+def test_there_is_one_worker_a_gpu_by_default(
+    machine: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine(3)
+    assert workers.crew(100, "cuda") == workers.crew(100, "auto") == (3, 2)
     assert workers.crew(100, "cuda:1") == (1, None)
-    assert workers.crew(100, "cuda", workers=2) == (2, 4)
+    assert workers.crew(100, "cpu") == (8, 1)
+    assert workers.crew(2, "cuda") == (2, 4)
+    assert workers.crew(1, "cuda") == (1, None)
+    assert workers.crew(100, "cuda", threads=8) == (3, 8)
+    assert workers.crew(100, "cuda", workers=6) == (6, 1)
+    assert workers.crew(100, "cuda:1", workers=2) == (2, 4)
+    monkeypatch.setattr(workers, "free_memory", lambda: 4 * workers.WORKER_MEMORY)
+    assert workers.crew(100, "cuda") == (2, 4)
+
+
+def test_what_may_be_a_gpu_has_one_worker_and_what_is_none_has_the_cpus(
+    machine: Callable[..., None],
+) -> None:
+    machine(None)
+    assert workers.crew(100, "cuda") == workers.crew(100, "auto") == (1, None)
+    machine(0)  # CUDA_VISIBLE_DEVICES is empty, say.
+    assert workers.crew(100, "auto") == (8, 1)
+    assert workers.crew(100, "cuda") == (1, None), "which says so in one line"
+    machine(2, driver=False)
+    assert workers.crew(100, "auto") == (8, 1)
+    machine(2, cuda=False)
+    assert workers.crew(100, "auto") == (8, 1)
+
+
+def test_one_photo_needs_no_count_of_gpus(
+    machine: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine(2)
+    monkeypatch.setattr(gpus, "count", lambda: pytest.fail("it may take a second"))
+    assert workers.crew(1, "auto") == (1, None)
+
+
+@pytest.mark.parametrize(
+    ("known", "device", "taken"),
+    [
+        (2, "cuda", ["cuda:0", "cuda:1", "cuda:0"]),
+        (2, "auto", ["auto:0", "auto:1", "auto:0"]),
+        (4, "cuda", ["cuda:0", "cuda:1", "cuda:2"]),
+        (2, "cuda:1", ["cuda:1"] * 3),
+        (2, "cpu", ["cpu"] * 3),
+        (1, "cuda", ["cuda"] * 3),
+        (0, "cuda", ["cuda"] * 3),
+        (None, "auto", ["auto"] * 3),
+    ],
+)
+def test_gpus_take_turns(
+    machine: Callable[..., None], known: int | None, device: str, taken: list[str]
+) -> None:
+    machine(known)
+    assert workers.devices(device, 3) == taken
+
+
+@dataclass(frozen=True)
+class Naming:
+    """A recipe that notes with every photo which process worked on it, and on which device.
+
+    A photo is not done before so many workers have begun one, each its own. The photo `crash` ends
+    its worker when two have.
+    """
+
+    device: str
+    folder: Path
+    workers: int
+
+    def on(self, device: str) -> Naming:
+        return replace(self, device=device)
+
+    def load(self, threads: int | None) -> Work:
+        def work(job: Job, progress: Progress | None) -> Outcome:
+            (self.folder / str(os.getpid())).touch()
+            crash = job.photo.name == "crash"
+            deadline = time.monotonic() + 60
+            while len(list(self.folder.iterdir())) < (2 if crash else self.workers):
+                assert time.monotonic() < deadline
+                time.sleep(0.02)
+            if crash:
+                os._exit(1)
+            return Outcome(job.photo, "restored", note=f"{self.device} {os.getpid()}")
+
+        return work
+
+
+@pytest.mark.parametrize("crash", [False, True])
+def test_each_worker_keeps_to_its_gpu_and_so_does_its_successor(
+    machine: Callable[..., None], tmp_path: Path, crash: bool
+) -> None:
+    machine(2)
+    names = [*(["crash"] * crash), *"abcdef"]
+    recipe = Naming("cuda", tmp_path, 2 + crash)
+    jobs = [Job(Path(name), Beside(), Written()) for name in names]
+    with Stop() as stop:
+        outcomes = list(
+            workers.run(jobs, recipe, lambda job: None, workers=2, threads=1, stop=stop)
+        )
+    assert [one.photo.name for one in outcomes if one.error] == ["crash"] * crash
+    told = sorted({one.note for one in outcomes if not one.error})
+    assert [note.split()[0] for note in told] == ["cuda:0", "cuda:1"], "a process has one device"
 
 
 def test_free_memory_is_known_here() -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import onnx
 
-from inpaintcli.detect import DETECTOR
+from inpaintcli.detect import DETECTOR, DETECTOR_ON_CUDA
 from inpaintcli.files import write_whole
 from inpaintcli.inpainters.registry import NETWORKS, ON_CPU, WEIGHTS
 
@@ -32,6 +32,7 @@ SCORES = (
     "`*_hole_psnr` in dB and `*_texture` on CBSD68 (`python -m training.photographs`), the others "
     "on CIFAR-10's test pictures (`python -m training.results`)"
 )
+DETECTORS = (DETECTOR_ON_CUDA, DETECTOR)
 SCORES_OF_DETECTOR = (
     "F1 with 2 px of tolerance and pixel ROC AUC, and of undamaged photographs the share of pixels "
     "that is flagged (`python -m training.detection`)"
@@ -41,7 +42,8 @@ SCORES_OF_DETECTOR = (
 def main() -> None:
     """Write the page."""
     names = [file for name in NETWORKS for file in (name, ON_CPU.get(name)) if file]
-    pages = [HEAD, *(page(WEIGHTS / f"{name}.onnx") for name in names), page(DETECTOR)]
+    paths = [*(WEIGHTS / f"{name}.onnx" for name in names), *DETECTORS]
+    pages = [HEAD, *map(page, paths)]
     write_whole(WEIGHTS / "README.md", "\n".join(pages).encode())
 
 
@@ -54,7 +56,7 @@ def page(path: Path) -> str:
     lines += ["", "Trained by", ""]
     lines += [f"    {command}" for command in card["command"].split(" && ")]
     scores = json.loads(card.get("scores", "{}"))
-    lines += ["", f"Scores: {SCORES_OF_DETECTOR if path == DETECTOR else SCORES}:", ""]
+    lines += ["", f"Scores: {SCORES_OF_DETECTOR if path in DETECTORS else SCORES}:", ""]
     lines += [f"* {name}: {value}" for name, value in scores.items()]
     rows = json.loads(card["history"])
     lines += ["", "The runs that ended in these weights:", ""]

@@ -8,7 +8,9 @@ whole network has channels last, in three steps:
 * pixel shuffles move whole pixels, all channels at once, since the channels that they spread over
   neighbours are put in that order among the kernels of the convolution before (or after) them;
 * the first and the last convolution are in 8 bit too. The picture comes in steps of 1/255, as
-  8-bit photos have them, and so does the correction that goes out, from -128/255 to 127/255.
+  8-bit photos have them, and the map beside it in steps of 1/127. What goes out has steps of 1/255
+  where it is a correction of the picture, from -128/255 to 127/255, and of 1/8 where it is log
+  odds, from -16 to 15.9.
 """
 
 from __future__ import annotations
@@ -24,8 +26,10 @@ from onnx import helper, numpy_helper
 Floats = NDArray[np.float32]
 
 MICROSOFT = "com.microsoft"
-#: Step and zero of the picture and of the correction.
+#: Step and zero of the picture and of a correction.
 STEP, MIDDLE = 1 / 255, 128
+#: Step of log odds.
+ODDS = 1 / 8
 #: The largest weight: 7 of the 8 bits, see `training.quantize`.
 MOST = 64
 
@@ -60,6 +64,10 @@ class _Graph:
         #: The picture, and the map beside it.
         self.inputs = [one.name for one in model.graph.input]
         self.output = model.graph.output[0].name
+        #: The network that finds damage gives log odds, all others a correction of the picture.
+        self.is_detector = "coarse" in self.inputs
+        #: Of what goes out.
+        self.channels = len(self._parts(self.last)[1]) // 4
 
     def _kept(self, name: str, values: NDArray[Any] | np.generic) -> str:
         self.tensors.append(numpy_helper.from_array(np.asarray(values), name))
@@ -104,8 +112,8 @@ class _Graph:
     def begin(self) -> Iterator[onnx.NodeProto]:
         """From the picture and the map beside it to the features of the first convolution."""
         image, other = self.inputs
-        for name, value in (("half", 0.5), ("low", MIDDLE / 255), ("high", (255 - MIDDLE) / 255)):
-            self._kept(name, np.float32(value))
+        self._kept("low", np.float32(MIDDLE / 255))
+        self._kept("high", np.float32((255 - MIDDLE) / 255))
         # Beyond the picture's edge is the zero point: mid-grey, and nothing on the map. So the map
         # takes the upper half of the steps, and its kernels make up for it.
         yield helper.make_node("Mul", [other, "high"], ["map scaled"])
@@ -150,8 +158,6 @@ class _Graph:
 
     def middle(self) -> Iterator[onnx.NodeProto]:
         """All that is between the first convolution and the last."""
-        by_input = {node.input[0]: node for node in self.nodes}
-        skips = {name: node for node in self.nodes for name in node.input}
         for node in self.nodes:
             if node.op_type == "QLinearAdd":
                 yield node
@@ -160,65 +166,82 @@ class _Graph:
                 turned.CopyFrom(node)
                 turned.domain = MICROSOFT
                 turned.attribute.append(helper.make_attribute("channels_last", 1))
-                back = by_input.get(node.output[0])
-                if back is None or back.op_type != "DequantizeLinear":
+                after = self._shuffled_after(node)
+                if after is None:
                     yield turned
-                    continue
-                shuffle = by_input[back.output[0]]
-                if shuffle.op_type != "DepthToSpace":  # To the last convolution.
-                    yield turned
-                    continue
-                again = by_input[shuffle.output[0]]
-                turned.input[6], turned.input[7] = again.input[1], again.input[2]
-                for place in (3, 4, 5, 8):
-                    turned.input[place] = self._regrouped(turned.input[place])
-                turned.output[0] = f"{again.output[0]} wide"
-                yield turned
-                add = skips[again.output[0]]
-                skip = next(
-                    name for name in (add.input[0], add.input[3]) if name != again.output[0]
-                )
-                yield from self._shuffled(turned.output[0], again.output[0], skip)
+                else:
+                    yield from self._wide(turned, after)
+
+    def _shuffled_after(self, node: onnx.NodeProto) -> onnx.NodeProto | None:
+        """What makes 8 bits again of a convolution's features, shuffled; None where the next is no
+        pixel shuffle."""
+        after: dict[str, onnx.NodeProto] = {
+            one.input[0]: one for one in self.nodes if one.op_type != "QLinearAdd"
+        }
+        float_again = after.get(node.output[0])
+        shuffle = after.get(float_again.output[0]) if float_again else None
+        if shuffle is None or shuffle.op_type != "DepthToSpace":
+            return None
+        return after[shuffle.output[0]]
+
+    def _wide(self, turned: onnx.NodeProto, after: onnx.NodeProto) -> Iterator[onnx.NodeProto]:
+        """A convolution before a pixel shuffle, and that: (N, h, w, 4 * c) to (N, 2 * h, 2 * w, c).
+
+        after: what makes 8 bits again of it in the graph as it was.
+        """
+        (output,) = after.output
+        wide = f"{output} wide"
+        # Shuffled or not, the features have one step and one zero.
+        turned.input[6], turned.input[7] = after.input[1], after.input[2]
+        for place in (3, 4, 5, 8):
+            turned.input[place] = self._regrouped(turned.input[place])
+        turned.output[0] = wide
+        yield turned
+        (add,) = (node for node in self.nodes if output in node.input)
+        # It has the shape of what it is added to.
+        (like,) = {add.input[0], add.input[3]} - {output}
+        fours = self._kept(f"{wide} size", np.array([0, 0, 0, 2, -1], np.int64))
+        yield helper.make_node("Reshape", [wide, fours], [f"{wide} in fours"])
+        yield helper.make_node(
+            "Transpose", [f"{wide} in fours"], [f"{wide} apart"], perm=[0, 1, 3, 2, 4]
+        )
+        yield helper.make_node("Shape", [like], [f"{wide} shape"])
+        yield helper.make_node("Reshape", [f"{wide} apart", f"{wide} shape"], [output])
 
     def _regrouped(self, name: str) -> str:
         """A convolution's tensor, its output channels by place."""
         values = self._values[name]
         return self._kept(f"{name} grouped", _by_place(values)) if values.ndim else name
 
-    def _shuffled(self, wide: str, output: str, like: str) -> Iterator[onnx.NodeProto]:
-        """(N, h, w, 4 * c) to (N, 2 * h, 2 * w, c), the shape of `like`."""
-        name = f"{output} in fours"
-        self._kept(f"{name} size", np.array([0, 0, 0, 2, -1], np.int64))
-        yield helper.make_node("Reshape", [wide, f"{name} size"], [name])
-        yield helper.make_node("Transpose", [name], [f"{name} apart"], perm=[0, 1, 3, 2, 4])
-        yield helper.make_node("Shape", [like], [f"{name} shape"])
-        yield helper.make_node("Reshape", [f"{name} apart", f"{name} shape"], [output])
-
     def end(self) -> Iterator[onnx.NodeProto]:
-        """From the features before the last convolution to the restored picture."""
+        """From the features before the last convolution to what the network answers."""
         (back,) = (node for node in self.nodes if self.last.input[0] in node.output)
         kernels, biases = self._parts(self.last)
-        # By place, and a channel of nothing beside the three: kernels for whole numbers of 16 are
-        # several times as fast.
-        kernels, biases = (_by_place(np.pad(part, [(0, 4), *[(0, 0)] * (part.ndim - 1)]))
+        # By place, and channels of nothing up to four: kernels for whole numbers of 16 are several
+        # times as fast.
+        room = 16 - 4 * self.channels
+        kernels, biases = (_by_place(np.pad(part, [(0, room), *[(0, 0)] * (part.ndim - 1)]))
                            for part in (kernels, biases))  # fmt: skip
+        self._kept("out step", np.float32(ODDS if self.is_detector else STEP))
         yield self._convolution(
-            "last", list(back.input), kernels, biases, ["step", "middle"], "corrections", self.last
-        )
+            "last", list(back.input), kernels, biases, ["out step", "middle"], "squares out",
+            self.last,
+        )  # fmt: skip
         self._kept("in fours", np.array([0, 0, 0, 2, -1], np.int64))
-        yield helper.make_node("Reshape", ["corrections", "in fours"], ["corrections in fours"])
-        yield helper.make_node(
-            "Transpose", ["corrections in fours"], ["apart"], perm=[0, 1, 3, 2, 4]
-        )
-        yield helper.make_node("Reshape", ["apart", "size"], ["correction"])
-        yield helper.make_node("Transpose", ["correction"], ["by planes"], perm=[0, 3, 1, 2])
-        for name, value in (("none", 0), ("three", 3), ("one", 1)):
+        yield helper.make_node("Reshape", ["squares out", "in fours"], ["pairs out"])
+        yield helper.make_node("Transpose", ["pairs out"], ["rows out"], perm=[0, 1, 3, 2, 4])
+        yield helper.make_node("Reshape", ["rows out", "size"], ["pixels out"])
+        yield helper.make_node("Transpose", ["pixels out"], ["planes out"], perm=[0, 3, 1, 2])
+        for name, value in (("none", 0), ("channels", self.channels), ("one", 1)):
             self._kept(name, np.array([value], np.int64))
-        yield helper.make_node("Slice", ["by planes", "none", "three", "one"], ["colours"])
-        yield helper.make_node("DequantizeLinear", ["colours", "step", "middle"], ["change"])
+        yield helper.make_node("Slice", ["planes out", "none", "channels", "one"], ["out"])
+        yield helper.make_node("DequantizeLinear", ["out", "out step", "middle"], ["answer"])
+        if self.is_detector:
+            yield helper.make_node("Sigmoid", ["answer"], [self.output])
+            return
         self._kept("black", np.float32(0))
         self._kept("white", np.float32(1))
-        yield helper.make_node("Add", [self.inputs[0], "change"], ["changed"])
+        yield helper.make_node("Add", [self.inputs[0], "answer"], ["changed"])
         yield helper.make_node("Clip", ["changed", "black", "white"], [self.output])
 
 

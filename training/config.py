@@ -14,7 +14,7 @@ CONFIGS = Path(__file__).parent / "configs"
 Part = TypeVar("Part")
 OPTIMIZERS = ("adamw", "muon")
 #: Where the layers of damage come from that a detector learns to find, or that there is none.
-LAYERS = ("aged", "film", "frames", "drawn", "none")
+LAYERS = ("aged", "folds", "film", "frames", "drawn", "none")
 LOSSES = ("absolute", "root")
 
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from inpaintcli.aging import VISIBLE, age
-from inpaintcli.looks import look_old, scanned
+from inpaintcli.looks import look_old, retoned, scanned
 from training.config import Config
 from training.data import Pictures, spread
 from training.layers import Layer, Layers, place
@@ -35,6 +35,8 @@ AT_EDGES = 0.15
 MARGIN = 16
 #: Share of the grey photos that are scanned in grey.
 GREY_SCANS = 0.7
+#: Share of the damaged photos whose tone covers the damage too.
+RETONED = 0.4
 #: Weight of the coarser sizes' losses: they are there for the finest.
 COARSER = 0.5
 #: At a smaller size a pixel counts as damaged if this share of it is.
@@ -110,6 +112,9 @@ class Detecting:
         if layer and is_grey(patch) and rng.random() < GREY_SCANS:
             layer = layer.greyed()
         patch, label = damaged(patch, layer)
+        # A print was toned or has yellowed with its damage; then colour does not give that away.
+        if layer and rng.random() < RETONED:
+            patch = retoned(patch, rng)
         if rng.random() < 0.8:
             patch = scanned(patch, rng)
         return beyond(patch, label, edges)

@@ -8,7 +8,7 @@ hundred layers, cut anywhere, turned, mirrored and laid over any photo, repeat n
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,7 +62,9 @@ class Layers:
         self.shares = np.array([shares[kind] for kind in self.kinds])
         self.shares /= self.shares.sum()
         rng = np.random.default_rng([seed, 5])
-        draw: dict[str, Callable[[np.random.Generator], Layer]] = {"aged": aged, "drawn": drawn}
+        draw: dict[str, Callable[[np.random.Generator], Layer]] = {
+            "aged": aged, "folds": folds, "drawn": drawn,
+        }  # fmt: skip
         if {"film", "frames"} & set(self.kinds) and artefacts is None:
             raise ConfigError("layers of kind film or frames: give the tar with --film")
         if artefacts and "film" in self.kinds:
@@ -130,10 +132,18 @@ class _Sheet:
 
 def aged(rng: np.random.Generator) -> Layer:
     """Damage as `inpaint damage --kind aged` draws it, at the sizes of small and of large scans."""
+    return _aged(rng, float(rng.choice([0.5, 1, 2, 3])))
+
+
+def folds(rng: np.random.Generator) -> Layer:
+    """Folds alone: among other damage they are rare, and hard to tell from edges of things."""
+    return _aged(rng, 5.0, ("fold",))
+
+
+def _aged(rng: np.random.Generator, amount: float, kinds: Collection[str] | None = None) -> Layer:
     sheet = _Sheet()
     scale = math.exp(rng.uniform(math.log(0.45), math.log(2.5)))
-    amount = float(rng.choice([0.5, 1, 2, 3]))
-    for artefact in artefacts((SIDE, SIDE), rng, amount, scale=scale):
+    for artefact in artefacts((SIDE, SIDE), rng, amount, kinds, scale):
         sheet.add(artefact)
     return sheet.done()
 

@@ -205,6 +205,8 @@ class PartialConvAutoencoder(nn.Module):
 GUESSING = {"photo"}
 #: The network that finds damage; all others fill it.
 DETECTOR = "detector"
+#: Networks whose blocks begin as no change: a deeper one can go on from a shallower one.
+GROWING = {*GUESSING, DETECTOR}
 NETWORKS: dict[str, type[nn.Module]] = {
     "autoencoder": ConvolutionalAutoencoder,
     "partial-conv": PartialConvAutoencoder,

@@ -2,6 +2,8 @@
 
     python -m training.quantize inpaintcli/weights/photo.onnx --data photos-b.tar \
         -o inpaintcli/weights/photo-int8.onnx
+    python -m training.quantize inpaintcli/weights/detector.onnx --data photos-b.tar \
+        -o inpaintcli/weights/detector-int8.onnx
 
 Ranges of features are measured on damaged crops of the pictures in --data; what goes in and comes
 out has steps of 1/255 (`training.channels_last`). The file keeps the network's card.
@@ -11,6 +13,7 @@ from __future__ import annotations
 
 import tempfile
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -29,10 +32,15 @@ from rich.console import Console
 
 from inpaintcli.damage import draw_mask
 from inpaintcli.files import write_whole
-from training import channels_last, guess
+from inpaintcli.looks import look_old, scanned
+from inpaintcli.runtime import Session
+from training import channels_last, detecting, guess
 from training.command import shell_command
 from training.data import DataError, Pictures, load, spread
+from training.detecting import aged
+from training.export import terminals
 from training.inpainting import centre, to_tensors
+from training.networks import DETECTOR
 
 #: Crops on which ranges are measured, and their side in pixels.
 CROPS, SIDE = 24, 224
@@ -40,7 +48,9 @@ KINDS = ("scratches", "strokes", "text", "holes")
 
 
 def main(
-    model: Annotated[Path, typer.Argument(help="An exported network with a first guess.")],
+    model: Annotated[
+        Path, typer.Argument(help="An exported network with a first guess, or the detector.")
+    ],
     data: Annotated[Path, typer.Option(help="Pictures: see training.train.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="The ONNX file to write.")],
     seed: Annotated[int, typer.Option(min=0)] = 0,
@@ -60,25 +70,47 @@ def main(
     console.print(f"{output}: {output.stat().st_size / 1e6:.2f} MB", markup=False)
 
 
-class Crops(CalibrationDataReader):  # type: ignore[misc]
-    """Damaged crops with their first guess, one at a time."""
+class Feeds(CalibrationDataReader):  # type: ignore[misc]
+    """What the network is given on damaged crops, one at a time."""
 
-    def __init__(self, pictures: Pictures, seed: int):
-        self._feeds = (self._feed(item, i, seed) for i, item in enumerate(pictures.items))
+    def __init__(self, feeds: Iterator[dict[str, np.ndarray]]):
+        self._feeds = feeds
 
-    def _feed(self, item: np.ndarray, index: int, seed: int) -> dict[str, np.ndarray]:
+    def get_next(self) -> dict[str, np.ndarray] | None:
+        """The next; None after the last."""
+        return next(self._feeds, None)
+
+
+def to_restore(pictures: Pictures, seed: int) -> Iterator[dict[str, np.ndarray]]:
+    """Crops with their first guess, and masks."""
+    for index, item in enumerate(pictures.items):
         rng = np.random.default_rng([seed, index])
         mask = draw_mask((SIDE, SIDE), rng, KINDS[index % len(KINDS)])  # type: ignore[arg-type]
         crop = centre(item, SIDE)
         images, masks = to_tensors(crop[None], mask[None].astype(np.uint8), torch.device("cpu"))
-        return {
+        yield {
             "image": guess.push_pull(images, masks).contiguous().numpy(),
             "mask": masks.numpy(),
         }
 
-    def get_next(self) -> dict[str, np.ndarray] | None:
-        """The next crop; None after the last."""
-        return next(self._feeds, None)
+
+def to_search(pictures: Pictures, seed: int, model: Path) -> Iterator[dict[str, np.ndarray]]:
+    """Aged crops at half and at full size, and what the model finds at half of that."""
+    session = Session(model, "cpu")
+    for index, item in enumerate(pictures.items):
+        rng = np.random.default_rng([seed, index])
+        sound = look_old(centre(item, SIDE), rng).astype(np.uint8)
+        picture, label = aged(sound, rng)
+        images, _ = detecting.to_tensors([(scanned(picture, rng), label)], torch.device("cpu"))
+        half = {
+            "image": detecting.halved(images).contiguous().numpy(),
+            "coarse": np.zeros((1, 1, SIDE // 2, SIDE // 2), np.float32),
+        }
+        yield half
+        found = torch.from_numpy(session.run(half)[0])
+        yield {
+            "image": images.contiguous().numpy(), "coarse": detecting.enlarged(found).numpy(),
+        }  # fmt: skip
 
 
 def outside(graph: onnx.GraphProto) -> list[str]:
@@ -98,8 +130,10 @@ def quantize(path: Path, pictures: Pictures, seed: int = 0) -> onnx.ModelProto:
         prepared, done = Path(folder) / "prepared.onnx", Path(folder) / "done.onnx"
         quant_pre_process(path, prepared, skip_symbolic_shape=True)
         model = onnx.load(prepared)
+        finds = terminals(DETECTOR)[1] in {one.name for one in model.graph.input}
+        feeds = to_search(pictures, seed, path) if finds else to_restore(pictures, seed)
         quantize_static(
-            prepared, done, Crops(pictures, seed),
+            prepared, done, Feeds(feeds),
             quant_format=QuantFormat.QOperator,
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,

@@ -39,7 +39,7 @@ from training.inpainting import Inpainting
 from training.layers import Layers
 from training.masks import SIDE, Sheets
 from training.muon import Muon
-from training.networks import DETECTOR, GUESSING, NETWORKS, build, multiple_of
+from training.networks import DETECTOR, GROWING, GUESSING, NETWORKS, build, multiple_of
 from training.task import Task
 
 Method = StrEnum("Method", {name: name for name in NETWORKS})  # type: ignore[misc]
@@ -310,7 +310,7 @@ def fits(earlier: Checkpoint, state: Checkpoint) -> bool:
     or of one with fewer blocks, where a block begins as no change."""
     old, new = earlier.config.network, state.config.network
     before, now = (sizes.dilations or (1,) * sizes.depths[-1] for sizes in (old, new))
-    if state.name not in GUESSING or before != now[: len(before)]:
+    if state.name not in GROWING or before != now[: len(before)]:
         return old == new
     deeper = all(few <= many for few, many in zip(old.depths, new.depths, strict=False))
     return deeper and old.widths == new.widths

@@ -9,15 +9,16 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from inpaintcli import batch, report
-from inpaintcli.batch import Outcome, Written
+from inpaintcli import planning, report
 from inpaintcli.cli import options
 from inpaintcli.cli.pipes import piped
 from inpaintcli.cli.running import Crew, Telling, carry_out, taken
 from inpaintcli.errors import UsageError
+from inpaintcli.jobs import Outcome, Written
 from inpaintcli.pairing import Beside, Found, alike, check_place, mask_path, overlay_path
 from inpaintcli.photo import MAX_PIXELS
 from inpaintcli.sources import Masking
+from inpaintcli.work import Detecting, FileOptions
 
 
 def detect(
@@ -43,7 +44,8 @@ def detect(
     overlay: Annotated[
         bool,
         typer.Option(
-            "--overlay", help="Write the photo with the mask over it too, as NAME-overlay.png."
+            "--overlay",
+            help="Write the photo with the mask over it too, beside the mask as NAME-overlay.png.",
         ),
     ] = False,
     page: options.Page = None,
@@ -64,9 +66,9 @@ def detect(
 
     White is damaged. Without `-o` the mask lies beside the photo as NAME-mask.png; in a folder it
     is NAME.png, so that `inpaint restore --mask` finds it. With --overlay the photo with its
-    damage in red lies beside the mask, to look at. Where photos differ in their suffix alone, NAME
-    has it too. Photos in folders below a DIR are taken with --recursive, or where a folder given
-    with --infrared-file has one for them.
+    damage in red lies beside the mask, to look at, and is named after it where -o names a FILE.
+    Where photos differ in their suffix alone, NAME has it too. Photos in folders below a DIR are
+    taken with --recursive, or where a folder given with --infrared-file has one for them.
 
     Example: `inpaint detect scans -o masks --overlay`, then `inpaint restore scans --mask masks`
     """
@@ -84,7 +86,7 @@ def detect(
 
         def place(one: Found) -> Written:
             mask = mask_path(one, out, out_is_file, whole=one in twins)
-            shown = overlay_path(one, mask, whole=one in twins) if overlay else None
+            shown = overlay_path(one, mask, out_is_file, whole=one in twins) if overlay else None
             for path in (mask, shown):
                 if path and out and not out_is_file:
                     check_place(path, out)
@@ -95,10 +97,10 @@ def detect(
             options.tools(grow_mask, min_area, close_gaps, given=False),
             fit_mask,
         )
-        files = batch.FileOptions(
+        files = FileOptions(
             page=page, preserve_times=preserve_times, max_pixels=max_pixels, overwrite=overwrite
         )
-        plan = batch.plan(
+        plan = planning.plan(
             run.photos, beside, place, overwrite=overwrite, skip_existing=skip_existing,
             paged=options.paged(page, infrared, beside),
         )  # fmt: skip
@@ -106,7 +108,7 @@ def detect(
         telling.check_reports(plan, overwrite=overwrite or skip_existing)
         return carry_out(
             plan,
-            batch.Detecting(device, masking, files),
+            Detecting(device, masking, files),
             _table,
             crew=Crew(device, workers, threads),
             telling=telling,

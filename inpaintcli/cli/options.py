@@ -9,11 +9,11 @@ from typing import Annotated
 import typer
 
 from inpaintcli import photo, sources
-from inpaintcli.batch import has_pages
 from inpaintcli.detect import GROWTH, LEAST_AREA, check_threshold
 from inpaintcli.errors import UsageError
 from inpaintcli.mask import MaskTools
 from inpaintcli.pairing import Beside, names_file
+from inpaintcli.planning import has_pages
 from inpaintcli.runtime import check_device
 
 

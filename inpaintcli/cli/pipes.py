@@ -9,16 +9,16 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO
 
 from inpaintcli import photo
-from inpaintcli.batch import Outcome
 from inpaintcli.errors import InpaintError, PhotoError, UsageError
+from inpaintcli.files import temporary_folder
 from inpaintcli.inputs import is_pattern, read_list
+from inpaintcli.jobs import Outcome
 
 PIPE = Path("-")
 
@@ -106,15 +106,15 @@ def piped(
         raise UsageError("-: a photo from standard input has no name: give -o FILE, or -o -")
     if out == PIPE and sys.stdout.isatty():
         raise UsageError("-o -: standard output is a terminal: send it to a file or a program")
-    with tempfile.TemporaryDirectory(prefix="inpaint-") as folder:
+    with temporary_folder() as folder:
         pipes = Pipes(given, out)
         if given[0] == PIPE:
-            came = _received(Path(folder), max_pixels)
+            came = _received(folder, max_pixels)
             pipes = replace(pipes, photos=[came], came=came)
             if out != PIPE and (out.is_dir() or not photo.is_photo_name(out)):
                 raise UsageError(f"{out}: a photo from standard input has no name: give -o FILE")
         if out == PIPE:
-            goes = Path(folder) / f"result{suffix or pipes.photos[0].suffix}"
+            goes = folder / f"result{suffix or pipes.photos[0].suffix}"
             pipes = replace(pipes, out=goes, goes=goes)
         try:
             yield pipes
@@ -128,7 +128,7 @@ def _received(folder: Path, max_pixels: int) -> Path:
         raise UsageError("-: standard input is a terminal: send a photo to it")
     data = sys.stdin.buffer.read()
     if not data:
-        raise PhotoError("-: nothing came from standard input")
+        raise PhotoError("-: nothing came from standard input: send a photo to it")
     format = photo.decode(data, str(PIPE), max_pixels=max_pixels, page=0).format
     fitting = [suffix for suffix in photo.SUFFIXES if photo.format_of(f"photo{suffix}") == format]
     # PNM is grey or colour; of all others the shorter suffix is the usual one.

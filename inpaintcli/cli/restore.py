@@ -9,14 +9,14 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from inpaintcli import batch, metrics, report
-from inpaintcli.batch import Outcome, Written
+from inpaintcli import metrics, planning, report
 from inpaintcli.cli import options
 from inpaintcli.cli.pipes import piped
 from inpaintcli.cli.running import Crew, Telling, carry_out, taken
 from inpaintcli.errors import UsageError
 from inpaintcli.grain import parse_strength
 from inpaintcli.inpainters.registry import DEFAULT
+from inpaintcli.jobs import Outcome, Written
 from inpaintcli.pairing import (
     Beside,
     Found,
@@ -28,6 +28,7 @@ from inpaintcli.pairing import (
 )
 from inpaintcli.photo import MAX_PIXELS
 from inpaintcli.sources import Drawn, Masking
+from inpaintcli.work import FileOptions, RestoreOptions, Restoring
 
 
 def restore(
@@ -182,9 +183,9 @@ def restore(
             options.tools(grow_mask, min_area, close_gaps, given=mask is not None),
             fit_mask,
         )
-        how = batch.RestoreOptions(tile, overlap, batch_size, grain, seed)
-        files = batch.FileOptions(quality, page, preserve_times, max_pixels, overwrite)
-        plan = batch.plan(
+        how = RestoreOptions(tile, overlap, batch_size, grain, seed)
+        files = FileOptions(quality, page, preserve_times, max_pixels, overwrite)
+        plan = planning.plan(
             run.photos, beside, place,
             in_place=in_place, overwrite=overwrite, skip_existing=skip_existing,
             paged=options.paged(page, infrared, beside),
@@ -193,12 +194,12 @@ def restore(
         telling.check_reports(plan, overwrite=overwrite or skip_existing)
         return carry_out(
             plan,
-            batch.Restoring(model, device, masking, how, files),
+            Restoring(model, device, masking, how, files),
             _table,
             crew=Crew(device, workers, threads),
             telling=telling,
             notes=run.notes,
-            dry_run=(lambda job: batch.planned(job, masking)) if dry_run else None,
+            dry_run=(lambda job: planning.planned(job, masking)) if dry_run else None,
         )
 
 

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rich.table import Table
 
-from inpaintcli import batch, photo, report, sheet, workers
-from inpaintcli.batch import Job, Outcome, Plan, Recipe, Work
+from inpaintcli import batch, photo, planning, report, sheet, workers
 from inpaintcli.cli.pipes import Pipes
 from inpaintcli.cli.progress import Bars
 from inpaintcli.errors import ExitCode, PhotoError, UsageError
-from inpaintcli.files import clear_leftovers, write_whole
+from inpaintcli.files import clear_leftovers
 from inpaintcli.filling import Progress
+from inpaintcli.jobs import Job, Outcome, Recipe, Work
 from inpaintcli.pairing import MASK, Beside, Found, Pairs, check_folder, find, real
+from inpaintcli.planning import Plan
 from inpaintcli.runtime import usable_cores
 from inpaintcli.stopping import Stop
 
@@ -53,7 +56,7 @@ def taken(
     ):
         if path and real(path) in places:
             raise UsageError(f"{path}: is the photo itself: {what}")
-    left_out = set() if recursive else batch.left_below(found, beside)
+    left_out = set() if recursive else planning.left_below(found, beside)
     if len(left_out) == len(found):
         raise UsageError(f"{photos[0]}: has photos in folders below only: --recursive takes them")
     masks = [path for path in passed if masks_wanted and path.stem.endswith(MASK)]
@@ -111,8 +114,9 @@ class Telling:
                 raise UsageError(f"--report {path}: name a .jsonl or a .html")
             if real(path) in taken:
                 raise UsageError(f"--report {path}: is a file of this run: choose another name")
-            if path.is_dir():
-                raise UsageError(f"--report {path}: is a folder: name a file")
+            if path.exists() and not path.is_file():
+                what = "a folder" if path.is_dir() else "no regular file"
+                raise UsageError(f"--report {path}: is {what}: name a file")
             if path.exists() and not overwrite:
                 raise UsageError(f"--report {path}: exists already: --overwrite replaces it")
             check_folder(path.parent, "--report")
@@ -123,19 +127,38 @@ class Telling:
         """Whether the first photos are to have pictures."""
         return any(path.suffix.lower() == ".html" for path in self.reports)
 
+    def add_to_reports(self, outcomes: Sequence[Outcome], *, anew: bool) -> None:
+        """Add lines to the reports that have lines, and have them on disk: a run of many photos may
+        be cut off, and what became of those that are done is then to be found.
+
+        anew: in place of an older report. What cannot be written is told by `write_reports`.
+        """
+        for path in self.reports:
+            if path.suffix.lower() == ".jsonl":
+                with suppress(OSError, PhotoError):
+                    photo.make_folder(path.parent)
+                    with path.open("w" if anew else "a") as file:
+                        file.write(_lines(outcomes))
+                        file.flush()
+                        os.fsync(file.fileno())
+
     def write_reports(self, outcomes: Sequence[Outcome]) -> None:
-        """Write every report; raises PhotoError for the first that cannot be written."""
+        """Write every report as it is in the end; raises PhotoError for the first that cannot be
+        written."""
         for path in self.reports:
             if path.suffix.lower() == ".html":
                 text = sheet.page([_row(one) for one in outcomes], title=self.title)
             else:
-                text = "".join(report.json_line(one.to_dict()) + "\n" for one in outcomes)
-            photo.make_folder(path.parent)
+                text = _lines(outcomes)
             try:
-                write_whole(path, text.encode())
-            except OSError as error:
-                why = (error.strerror or str(error)).lower()
-                raise PhotoError(f"--report {path}: cannot be written: {why}") from None
+                photo.make_folder(path.parent)
+                photo.write_bytes(text.encode(), path)
+            except PhotoError as error:
+                raise PhotoError(f"--report {error}") from None
+
+
+def _lines(outcomes: Sequence[Outcome]) -> str:
+    return "".join(report.json_line(one.to_dict()) + "\n" for one in outcomes)
 
 
 def _row(outcome: Outcome) -> sheet.Row:
@@ -185,6 +208,7 @@ def carry_out(
     outcomes: list[Outcome] = []
     trouble: list[str] = []
     interrupted = ended = False
+    reported = 0  # A wrong call may show when the first photo begins: it changes no report.
 
     with Stop() as stop, Bars(len(jobs), quiet=quiet) as bars:
         for note in () if quiet else notes:
@@ -213,6 +237,9 @@ def carry_out(
             ):
                 bars.photo_done(outcome.photo)
                 tell(outcome)
+                if not dry_run:
+                    telling.add_to_reports(outcomes[reported:], anew=not reported)
+                    reported = len(outcomes)
             ended = True
             pipes.send()
         except PhotoError as error:
@@ -227,7 +254,7 @@ def carry_out(
             # What was done is told, whatever ended the run.
             order = {path: at for at, path in enumerate(map(str, plan.order))}
             outcomes.sort(key=lambda one: order.get(str(one.photo), 0))
-            if not dry_run and (ended or outcomes):
+            if not dry_run and (ended or reported):
                 try:
                     telling.write_reports(outcomes)
                 except PhotoError as error:

@@ -45,7 +45,9 @@ def load_model(
         if name not in ON_CPU or may_use_cuda(device):
             session = Session(WEIGHTS / f"{name}.onnx", device, threads)
         if name in ON_CPU and (session is None or session.device == "cpu"):
-            session = Session(WEIGHTS / f"{ON_CPU[name]}.onnx", device, threads)
+            # Where CUDA was tried it is not tried again.
+            where = "cpu" if session else device
+            session = Session(WEIGHTS / f"{ON_CPU[name]}.onnx", where, threads)
         assert session
         return OnnxInpainter(session)
     if name in CLASSICAL:

@@ -7,8 +7,16 @@ put together here (PNG, BMP, PNM, TIFF as it is written), so that every depth, p
 channels keeps its metadata.
 """
 
-from inpaintcli.photo.codec import decode, encode
-from inpaintcli.photo.disk import make_folder, pages, read, read_with_infrared, write
+from inpaintcli.photo.codec import Encoder, File, decode, encode
+from inpaintcli.photo.disk import (
+    make_folder,
+    opened,
+    pages,
+    read,
+    read_with_infrared,
+    write,
+    write_bytes,
+)
 from inpaintcli.photo.formats import SUFFIXES, check_fits, format_of, is_photo_name
 from inpaintcli.photo.orientation import stored
 from inpaintcli.photo.picture import MAX_PIXELS, Metadata, Photo
@@ -16,6 +24,8 @@ from inpaintcli.photo.picture import MAX_PIXELS, Metadata, Photo
 __all__ = [
     "MAX_PIXELS",
     "SUFFIXES",
+    "Encoder",
+    "File",
     "Metadata",
     "Photo",
     "check_fits",
@@ -24,9 +34,11 @@ __all__ = [
     "format_of",
     "is_photo_name",
     "make_folder",
+    "opened",
     "pages",
     "read",
     "read_with_infrared",
     "stored",
     "write",
+    "write_bytes",
 ]

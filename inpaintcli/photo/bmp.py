@@ -21,7 +21,7 @@ def decode(data: bytes, limit: int) -> Photo:
     shallow = bits if image.mode in ("1", "L", "P") and bits in (1, 2, 4) else 8
     found = pillow.palette(image)
     if found is not None and int(np.asarray(image).max()) >= len(found.colours) // 3:
-        raise PhotoError("a BMP that is damaged: it has colours beyond its palette")
+        raise PhotoError("a BMP that is damaged, with colours beyond its palette")
     metadata = pillow.metadata(image, palette=found, bits=shallow)
     return pillow.photo(pillow.shallow(image), "BMP", metadata)
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import BinaryIO, TypeVar
 
 from inpaintcli.errors import PhotoError
 from inpaintcli.photo import avif, bmp, heic, isobmff, jpeg, jxl, png, pnm, tiff, tiff_writer, webp
 from inpaintcli.photo.formats import fitting_format
 from inpaintcli.photo.picture import MAX_PIXELS, Photo
-from inpaintcli.photo.problems import reason
+from inpaintcli.photo.problems import AGAIN, advised, reason
 
 Result = TypeVar("Result")
 
@@ -35,6 +35,42 @@ _ENCODERS: dict[str, Callable[[Photo, int | None], bytes]] = {
 }
 
 
+class File:
+    """The bytes of a file of any format. However many of its pages are decoded, it is read once.
+
+    data: all of them. name: what error messages call it.
+    """
+
+    def __init__(self, data: bytes, name: str):
+        self.data, self._name = data, name
+        self._tiff = tiff.Tiff(data) if tiff.is_tiff(data) else None
+
+    def pages(self, infrared: bool = False) -> int:
+        """How many pages there are; raises PhotoError for a broken TIFF."""
+        file = self._tiff
+        return _told(self._name, lambda: file.count_pages(infrared)) if file else 1
+
+    def decode(self, *, max_pixels: int, page: int | None) -> Photo:
+        """As the function of that name."""
+        return _decoded(self._name, lambda: self._decode(max_pixels, page))
+
+    def decode_infrared(self, *, max_pixels: int, page: int | None) -> Photo:
+        """A photo whose metadata hold its infrared; raises PhotoError, as `read_with_infrared`."""
+        return _decoded(self._name, lambda: self._decode_infrared(max_pixels, page))
+
+    def _decode(self, limit: int, page: int | None) -> Photo:
+        if self._tiff:
+            return self._tiff.decode(limit, page)
+        if page is not None and page > 0:
+            raise PhotoError("has one page: leave --page")
+        return _decode(self.data, limit)
+
+    def _decode_infrared(self, limit: int, page: int | None) -> Photo:
+        if self._tiff:
+            return self._tiff.decode_infrared(limit, page)
+        raise PhotoError("not a TIFF, which alone has an infrared channel: try --infrared-file")
+
+
 def decode(
     data: bytes, name: str, *, max_pixels: int = MAX_PIXELS, page: int | None = None
 ) -> Photo:
@@ -55,26 +91,22 @@ def decode(
             frames, several pages where none is named, CMYK, Lab, floating point, 10 or 12 bits of
             HEIC, AVIF or JPEG XL, too many pixels. One line that begins with `name`.
     """
-    return _decoded(name, lambda: _decode(data, max_pixels, page))
+    return File(data, name).decode(max_pixels=max_pixels, page=page)
 
 
-def decode_infrared(data: bytes, name: str, *, max_pixels: int, page: int | None) -> Photo:
-    """A photo whose metadata hold its infrared; raises PhotoError, as `read_with_infrared` does."""
-    return _decoded(name, lambda: tiff.decode_infrared(data, max_pixels, page))
+def count_pages(file: BinaryIO, name: str, infrared: bool = False) -> int:
+    """How many pages an open file has, of which no more is read than tells that; raises PhotoError
+    for a broken TIFF, OSError where it cannot be read."""
+    if not tiff.is_tiff(file.read(4)):
+        return 1
+    file.seek(0)
+    return _told(name, lambda: tiff.count_pages(file, infrared))
 
 
-def count_pages(data: bytes, name: str, infrared: bool = False) -> int:
-    """How many pages there are; raises PhotoError for a broken TIFF."""
-    return _told(name, lambda: tiff.count_pages(data, infrared) if tiff.is_tiff(data) else 1)
-
-
-def _decode(data: bytes, limit: int, page: int | None) -> Photo:
-    if tiff.is_tiff(data):
-        return tiff.decode(data, limit, page)
-    if page is not None and page > 0:
-        raise PhotoError("has one page: leave --page")
+def _decode(data: bytes, limit: int) -> Photo:
+    """What is no TIFF."""
     if not data:
-        raise PhotoError("the file is empty")
+        raise PhotoError("is empty")
     for signature, at, decoder in _SIGNATURES:
         if data.startswith(signature, at):
             return decoder(data, limit)
@@ -85,7 +117,7 @@ def _decode(data: bytes, limit: int, page: int | None) -> Photo:
         return heic.decode(data, limit)
     if data.startswith((b"GIF87a", b"GIF89a")):
         raise PhotoError("GIF is not supported: convert it to PNG first")
-    raise PhotoError("not an image that can be read: no known format, or cut short")
+    raise PhotoError(f"not an image of a known format, or cut short: convert it to PNG, or {AGAIN}")
 
 
 def _decoded(name: str, decoder: Callable[[], Photo]) -> Photo:
@@ -101,9 +133,45 @@ def _told(name: str, call: Callable[[], Result]) -> Result:
     try:
         return call()
     except PhotoError as error:
-        raise PhotoError(f"{name}: {error}") from error
+        raise PhotoError(f"{name}: {advised(str(error))}") from error
+    except MemoryError as error:
+        raise PhotoError(f"{name}: not enough memory to read it: try fewer --workers") from error
     except Exception as error:  # A broken file makes codecs raise anything, SyntaxError included.
-        raise PhotoError(f"{name}: not an image that can be read: {reason(error)}") from error
+        why = f"not an image that can be read ({reason(error)})"
+        raise PhotoError(f"{name}: {why}: {AGAIN}") from error
+
+
+class Encoder:
+    """The bytes of a file to be, of one photo or of the pages of one TIFF. What is added is encoded
+    at once, so that many pages need not be in memory together.
+
+    suffix, name, quality: as for `encode`.
+    """
+
+    def __init__(self, suffix: str, name: str, *, quality: int | None = None):
+        self._suffix, self._name, self._quality = suffix, name, quality
+        self._pages = tiff_writer.Pages()
+        self._data = b""
+
+    def add(self, photo: Photo) -> None:
+        """Encode a photo; raises PhotoError as `encode` does."""
+        format = fitting_format(photo, self._suffix, self._name, self._quality)
+        try:
+            if format == "TIFF":
+                self._pages.add(photo)
+            elif self._data:
+                raise PhotoError(f"{format} has no pages, the photo has several: write TIFF")
+            else:
+                self._data = _ENCODERS[format](photo, self._quality)
+        except PhotoError as error:
+            raise PhotoError(f"{self._name}: {error}") from error
+        except Exception as error:  # As in decode: codecs have no common exception.
+            why = f"cannot be written as {format}: {reason(error)}"
+            raise PhotoError(f"{self._name}: {why}") from error
+
+    def data(self) -> bytes:
+        """All that has been added."""
+        return self._data or self._pages.data()
 
 
 def encode(
@@ -130,13 +198,8 @@ def encode(
             not installed. One line that begins with `name`.
         ValueError: The quality is out of range, or there is no photo.
     """
-    format = fitting_format(photo, suffix, name, quality)
-    photos = [photo] if isinstance(photo, Photo) else list(photo)
-    try:
-        if format == "TIFF":
-            return tiff_writer.encode(photos)
-        return _ENCODERS[format](photos[0], quality)
-    except PhotoError as error:
-        raise PhotoError(f"{name}: {error}") from error
-    except Exception as error:  # As in decode: codecs have no common exception.
-        raise PhotoError(f"{name}: cannot be written as {format}: {reason(error)}") from error
+    fitting_format(photo, suffix, name, quality)
+    encoder = Encoder(suffix, name, quality=quality)
+    for one in [photo] if isinstance(photo, Photo) else photo:
+        encoder.add(one)
+    return encoder.data()

@@ -2,52 +2,69 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from inpaintcli.arrays import Pixels
 from inpaintcli.errors import PhotoError
 from inpaintcli.files import write_whole
-from inpaintcli.photo.codec import count_pages, decode, decode_infrared, encode
+from inpaintcli.photo.codec import File, count_pages, encode
 from inpaintcli.photo.picture import MAX_PIXELS, Photo
-from inpaintcli.photo.problems import reason
+from inpaintcli.photo.problems import unread, unwritten
 
 
-def read(path: Path, *, max_pixels: int = MAX_PIXELS, page: int | None = None) -> Photo:
+def opened(path: Path) -> File:
+    """A file that is read now, and only once whatever is decoded of it.
+
+    `read`, `pages` and `read_with_infrared` take it in place of its path.
+
+    Raises:
+        PhotoError: There is no such file, or it cannot be opened.
+    """
+    with _open(path) as file:
+        return File(file.read(), str(path))
+
+
+def read(path: Path | File, *, max_pixels: int = MAX_PIXELS, page: int | None = None) -> Photo:
     """Read a photo; its content, not its suffix, tells the format.
 
     A film scanner's infrared in a TIFF goes into the metadata, as `read_with_infrared` says, but
     for a sample that is called alpha: that is taken for alpha.
 
     Args:
-        path: The file.
+        path: The file, or what `opened` has made of it.
         max_pixels: More pixels are refused before they are decoded.
         page: Which of the file's `pages`, from 0; where it is None there must be but one.
 
     Raises:
         PhotoError: There is no such file, or it cannot be opened, or see `decode`.
     """
-    return decode(_bytes(path), str(path), max_pixels=max_pixels, page=page)
+    return _file(path).decode(max_pixels=max_pixels, page=page)
 
 
-def pages(path: Path, *, infrared: bool = False) -> int:
+def pages(path: Path | File, *, infrared: bool = False) -> int:
     """How many pages a TIFF has; any other file has one.
 
     Thumbnails do not count, and a photo in colour and its infrared are one page. Nothing is
-    decoded.
+    decoded, and of a file that is not `opened` no more is read than tells its pages.
 
     Args:
-        path: The file.
+        path: As for `read`.
         infrared: So are a grey photo and its infrared, which else are two.
 
     Raises:
         PhotoError: There is no such file, or it cannot be opened, or is a broken TIFF.
     """
-    return count_pages(_bytes(path), str(path), infrared)
+    if isinstance(path, File):
+        return path.pages(infrared)
+    with _open(path) as file:
+        return count_pages(file, str(path), infrared)
 
 
 def read_with_infrared(
-    path: Path, *, max_pixels: int = MAX_PIXELS, page: int | None = None
+    path: Path | File, *, max_pixels: int = MAX_PIXELS, page: int | None = None
 ) -> tuple[Photo, Pixels]:
     """Read a film scanner's TIFF: the photo, grey or RGB, and its infrared channel.
 
@@ -61,26 +78,33 @@ def read_with_infrared(
     `write` puts it into a TIFF in the way in which it came; other formats have no room for it.
 
     Args:
-        path: The file.
+        path: As for `read`.
         max_pixels: As for `read`.
         page: As for `read`.
 
     Raises:
         PhotoError: The file cannot be read, is no TIFF, has no infrared or in another size.
     """
-    photo = decode_infrared(_bytes(path), str(path), max_pixels=max_pixels, page=page)
+    photo = _file(path).decode_infrared(max_pixels=max_pixels, page=page)
     infrared = photo.metadata.infrared
     assert infrared is not None
     return photo, infrared
 
 
-def _bytes(path: Path) -> bytes:
+def _file(path: Path | File) -> File:
+    return path if isinstance(path, File) else opened(path)
+
+
+@contextmanager
+def _open(path: Path) -> Iterator[BinaryIO]:
+    """The open file; raises PhotoError where it cannot be opened or read."""
     try:
         if path.exists() and not path.is_file() and not path.is_dir():
             raise PhotoError(f"{path}: not a regular file: give a photo that is one")
-        return path.read_bytes()
+        with path.open("rb") as file:
+            yield file
     except OSError as error:
-        raise PhotoError(f"{path}: {reason(error)}") from error
+        raise PhotoError(f"{path}: {unread(error)}") from error
 
 
 def write(photo: Photo | Sequence[Photo], path: Path, *, quality: int | None = None) -> None:
@@ -97,11 +121,19 @@ def write(photo: Photo | Sequence[Photo], path: Path, *, quality: int | None = N
     Raises:
         PhotoError: The path cannot be written to, or see `encode`.
     """
-    data = encode(photo, path.suffix, str(path), quality=quality)
+    write_bytes(encode(photo, path.suffix, str(path), quality=quality), path)
+
+
+def write_bytes(data: bytes, path: Path) -> None:
+    """Write what is encoded already, as `write` does.
+
+    Raises:
+        PhotoError: The path cannot be written to.
+    """
     try:
         write_whole(path, data)
     except OSError as error:
-        raise PhotoError(f"{path}: cannot be written: {reason(error, 'no such folder')}") from error
+        raise PhotoError(f"{path}: {unwritten(error)}") from error
 
 
 def make_folder(folder: Path) -> None:
@@ -113,4 +145,4 @@ def make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise PhotoError(f"{folder}: cannot be made: {reason(error)}") from error
+        raise PhotoError(f"{folder}: {unwritten(error)}") from error

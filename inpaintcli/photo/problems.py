@@ -1,10 +1,38 @@
-"""What went wrong, in one line that the user can act on."""
+"""What went wrong, and what to do about it, in one line."""
 
 from __future__ import annotations
 
 import errno
 
 from PIL import UnidentifiedImageError
+
+#: What is left to do where a file is broken.
+AGAIN = "copy or scan it again"
+
+
+def advised(text: str) -> str:
+    """What is wrong with a file's content, and after a colon what to do about it.
+
+    A format that does not say the latter has found the file broken.
+    """
+    return text if ": " in text else f"{text}: {AGAIN}"
+
+
+def unread(error: OSError) -> str:
+    """Why a file cannot be read, without its name."""
+    match error.errno:
+        case errno.ENOENT | errno.EISDIR:
+            return reason(error)
+        case errno.EACCES | errno.EPERM:
+            return "no permission to read it: make it readable"
+        case errno.ELOOP:
+            return "a link that goes in a circle: remove it"
+    return advised(reason(error))
+
+
+def unwritten(error: OSError) -> str:
+    """Why a file or a folder cannot be written, without its name."""
+    return f"cannot be written: {reason(error, 'no such folder')}: choose another place"
 
 
 def reason(error: Exception, missing: str = "no such file") -> str:

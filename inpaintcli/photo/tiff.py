@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import math
 import struct
 from contextlib import suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, BinaryIO, Literal, NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -16,10 +17,11 @@ from inpaintcli.arrays import Pixels
 from inpaintcli.errors import PhotoError
 from inpaintcli.photo import exif, iptc, orientation, pillow
 from inpaintcli.photo.picture import Metadata, Photo, check_size
+from inpaintcli.photo.problems import AGAIN
 from inpaintcli.silence import silence
 
 if TYPE_CHECKING:
-    from tifffile import TiffFile, TiffPage
+    from tifffile import TiffPage
 
 #: A sample of which such a share is fully transparent or opaque is alpha, where it is called so.
 ALPHA_SHARE = 0.99
@@ -38,34 +40,67 @@ def is_tiff(data: bytes) -> bool:
     return data.startswith(_MAGIC)
 
 
-def count_pages(data: bytes, infrared: bool) -> int:
+def count_pages(file: BinaryIO, infrared: bool) -> int:
     """How many pages there are: thumbnails are none, and a photo and its infrared are one; see
-    `_scans`."""
-    import tifffile
-
-    with tifffile.TiffFile(io.BytesIO(data)) as file:
-        return len(_scans(file, data, infrared))
+    `_scans`. Of the file only their directories are read."""
+    return len(_scans(_full_pages(file), infrared))
 
 
-def decode(data: bytes, limit: int, number: int | None) -> Photo:
-    """The photo on this page, from 0, or on the only one."""
-    import tifffile
+class Tiff:
+    """A TIFF's bytes, of which each page's directory is parsed once."""
 
-    with tifffile.TiffFile(io.BytesIO(data)) as file:
-        page, infrared = _chosen(_scans(file, data), number)
+    def __init__(self, data: bytes):
+        self._data = data
+        self._found: dict[bool, list[_Scan]] = {}
+
+    def count_pages(self, infrared: bool) -> int:
+        """As the function of that name."""
+        return len(self._scans(infrared))
+
+    def decode(self, limit: int, number: int | None) -> Photo:
+        """The photo on this page, from 0, or on the only one."""
+        page, infrared = _chosen(self._scans(), number)
         if infrared is not None:
-            return _with_infrared_page(page, infrared, data, limit)
+            return _with_infrared_page(page, infrared, self._data, limit)
         if _extras(page) == 1 and _extra_kind(page) == 0:
             check_size(page.imagewidth, page.imagelength, limit)
             with suppress(PhotoError):  # Not every layout that is read can be read with it.
-                return _with_infrared_sample(page, data, limit)
-        return _tiff_photo(page, data, limit)
+                return _with_infrared_sample(page, self._data, limit)
+        return _tiff_photo(page, self._data, limit)
+
+    def decode_infrared(self, limit: int, number: int | None) -> Photo:
+        """A photo whose metadata hold its infrared."""
+        data = self._data
+        if number is None:
+            page, *others = self._pages
+        else:
+            page, infrared = _chosen(self._scans(infrared=True), number)
+            others = [] if infrared is None else [infrared]
+        _check_tiff(page, len(data))
+        extra = _extras(page)
+        if extra > 1:
+            raise PhotoError(f"{extra} extra channels, not infrared alone: try --infrared-file")
+        if extra:
+            photo = _with_infrared_sample(page, data, limit)
+            assert photo.metadata.infrared is not None
+            if _extra_kind(page) == 0 or not _looks_like_alpha(photo.metadata.infrared):
+                return photo
+        return _with_infrared_page(page, _infrared_page(page, others), data, limit)
+
+    @functools.cached_property
+    def _pages(self) -> list[TiffPage]:
+        return _full_pages(io.BytesIO(self._data))
+
+    def _scans(self, infrared: bool = False) -> list[_Scan]:
+        if infrared not in self._found:
+            self._found[infrared] = _scans(self._pages, infrared)
+        return self._found[infrared]
 
 
 def _chosen(scans: list[_Scan], number: int | None) -> _Scan:
     if number is None:
         if len(scans) > 1:
-            raise PhotoError(f"has several pages, {len(scans)}: see --page")
+            raise PhotoError(f"has several pages, {len(scans)}: save the one that is meant alone")
         return scans[0]
     if number >= len(scans):
         pages = "one page" if len(scans) == 1 else f"{len(scans)} pages"
@@ -73,13 +108,12 @@ def _chosen(scans: list[_Scan], number: int | None) -> _Scan:
     return scans[number]
 
 
-def _scans(file: TiffFile, data: bytes, infrared: bool = False) -> list[_Scan]:
+def _scans(pages: list[TiffPage], infrared: bool) -> list[_Scan]:
     """The pages, and the infrared of those that have it.
 
     infrared: of two grey pages the second is taken for the infrared of the first, too; as it is
     of a photo in colour without saying.
     """
-    pages = _full_pages(file, data)
     # A photo and its infrared are two pages; with more of them, each is a photo of its own.
     if len(pages) == 2 and (infrared or _colours(pages[0]) == 3):
         with suppress(PhotoError):
@@ -93,55 +127,36 @@ def _sub_infrared(page: TiffPage) -> TiffPage | None:
     return None
 
 
-def _full_pages(file: TiffFile, data: bytes) -> list[TiffPage]:
+def _full_pages(file: BinaryIO) -> list[TiffPage]:
     import tifffile
 
     pages: list[TiffPage] = []
     places: set[int] = set()
-    for page in file.pages:
+    for page in tifffile.TiffFile(file).pages:
         if page.offset in places:  # And so on, without end.
-            raise PhotoError("a TIFF that is damaged: its pages go round in a circle")
+            raise PhotoError("a TIFF that is damaged, its pages go round in a circle")
         places.add(page.offset)
         if isinstance(page, tifffile.TiffPage):
             pages.append(page)
     if not pages:
-        raise PhotoError("a TIFF without a picture")
-    if _next_page(pages[-1], data) >= len(data):
+        raise PhotoError("a TIFF that is cut short or damaged")
+    if _next_page(pages[-1], file) >= file.seek(0, io.SEEK_END):
         raise PhotoError("a TIFF that is cut short")
     # Scanners add thumbnails as pages of their own, before the photo or after it.
     return [page for page in pages if not page.is_reduced] or pages
 
 
-def _next_page(page: TiffPage, data: bytes) -> int:
+def _next_page(page: TiffPage, file: BinaryIO) -> int:
     """Where the file says that the next page is, 0 if there is none."""
     order, big = page.parent.byteorder, page.parent.tiff.offsetsize == 8
-    (count,) = struct.unpack_from(order + ("Q" if big else "H"), data, page.offset)
-    at = page.offset + (8 + 20 * count if big else 2 + 12 * count)
-    return int(struct.unpack_from(order + ("Q" if big else "I"), data, at)[0])
 
+    def number(kind: str, at: int) -> int:
+        file.seek(at)
+        return int(struct.unpack(order + kind, file.read(struct.calcsize(kind)))[0])
 
-def decode_infrared(data: bytes, limit: int, number: int | None) -> Photo:
-    """A photo whose metadata hold its infrared."""
-    import tifffile
-
-    if not is_tiff(data):
-        raise PhotoError("not a TIFF, which alone has an infrared channel: try --infrared-file")
-    with tifffile.TiffFile(io.BytesIO(data)) as file:
-        if number is None:
-            page, *others = _full_pages(file, data)
-        else:
-            page, infrared = _chosen(_scans(file, data, True), number)
-            others = [] if infrared is None else [infrared]
-        _check_tiff(page, len(data))
-        extra = _extras(page)
-        if extra > 1:
-            raise PhotoError(f"{extra} extra channels, not infrared alone: try --infrared-file")
-        if extra:
-            photo = _with_infrared_sample(page, data, limit)
-            assert photo.metadata.infrared is not None
-            if _extra_kind(page) == 0 or not _looks_like_alpha(photo.metadata.infrared):
-                return photo
-        return _with_infrared_page(page, _infrared_page(page, others), data, limit)
+    entries = number("Q" if big else "H", page.offset)
+    link = page.offset + (8 + 20 * entries if big else 2 + 12 * entries)
+    return number("Q" if big else "I", link)
 
 
 def _with_infrared_sample(page: TiffPage, data: bytes, limit: int) -> Photo:
@@ -206,12 +221,11 @@ def _tiff_photo(page: TiffPage, data: bytes, limit: int) -> Photo:
     check_size(page.imagewidth, page.imagelength, limit)
     _check_tiff(page, len(data))
     metadata = _tiff_metadata(page, data)
-    data = _with_first_page(page, data)
     if page.bitspersample == 16:
         return pillow.photo(_deep_tiff(page, data), "TIFF", metadata)
     # Pillow turns TIFFs upright by itself.
     with silence(2):
-        image = Image.open(io.BytesIO(data), formats=("TIFF",))
+        image = Image.open(_FromPage(page, data), formats=("TIFF",))
         palette = pillow.palette(image)
         pixels = pillow.shallow(image)
     if pixels.shape[2] == 1 or palette is not None:
@@ -243,31 +257,48 @@ def _tiff_metadata(page: TiffPage, data: bytes) -> Metadata:
     )
     block = Image.Exif()
     with suppress(Exception):  # As in exif.kept; Pillow does not parse that of a BigTIFF.
-        block.load(_with_first_page(page, data))
+        block.load_from_fp(_FromPage(page, data))
         metadata = replace(metadata, exif=exif.kept(block))
     return metadata
 
 
-def _with_first_page(page: TiffPage, data: bytes) -> bytes:
-    """The file with this page before all others, for decoders that read the first."""
-    if page.offset == page.parent.pages.first.offset:
-        return data
+def _head(page: TiffPage, data: bytes) -> bytes:
+    """The file's first bytes, if this page were its first."""
     # 4 bytes of magic and 4 of the page's offset; in a BigTIFF 8 and 8.
     size = page.parent.tiff.offsetsize
     order: Literal["little", "big"] = "little" if page.parent.byteorder == "<" else "big"
-    return data[:size] + page.offset.to_bytes(size, order) + data[2 * size :]
+    return data[:size] + page.offset.to_bytes(size, order)
 
 
-def _with_tag(page: TiffPage, data: bytes, number: int, value: int) -> bytes:
-    """The file with another value, a single one, of a tag of this page, if the page has it."""
-    tag = page.tags.get(number)
-    if tag is None:
-        return data
-    # The whole entry is written anew, for its type may be any: tag, type, count and value.
-    entry = "HHQH6x" if page.parent.tiff.offsetsize == 8 else "HHIH2x"
+class _FromPage(io.BytesIO):
+    """A file in which this page comes first, for decoders that read the first; nothing is copied.
+
+    `getvalue` has the file as it is: who takes all of it is told where the page is.
+    """
+
+    def __init__(self, page: TiffPage, data: bytes):
+        super().__init__(data)
+        self._head = _head(page, data)
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """As of any file."""
+        at = self.tell()
+        data = super().read(size)
+        return (self._head[at:] + data[max(0, len(self._head) - at) :])[: len(data)]
+
+
+def _with_tags(page: TiffPage, data: bytes, tags: dict[int, int]) -> bytearray:
+    """The file with this page before all others, and with other values of those of these tags that
+    the page has, a single value each."""
     changed = bytearray(data)
-    struct.pack_into(page.parent.byteorder + entry, changed, tag.offset, number, 3, 1, value)
-    return bytes(changed)
+    head = _head(page, data)
+    changed[: len(head)] = head
+    # A whole entry is written anew, for its type may be any: tag, type, count and value.
+    entry = page.parent.byteorder + ("HHQH6x" if page.parent.tiff.offsetsize == 8 else "HHIH2x")
+    for number, value in tags.items():
+        if tag := page.tags.get(number):
+            struct.pack_into(entry, changed, tag.offset, number, 3, 1, value)
+    return changed
 
 
 def _check_tiff(page: TiffPage, size: int) -> None:
@@ -323,7 +354,9 @@ def _samples(page: TiffPage, data: bytes) -> Pixels:
             f"this {page.bitspersample}-bit colour is not supported: convert it to RGB first"
         )
     if page.bitspersample not in (8, 16):
-        raise PhotoError(f"infrared of {page.bitspersample}-bit depth is not supported")
+        raise PhotoError(
+            f"infrared of {page.bitspersample}-bit depth is not supported: try --infrared-file"
+        )
     height, width, samples = page.imagelength, page.imagewidth, page.samplesperpixel
     if int(page.compression) in _TIFFFILE_CODECS:
         pixels = page.asarray()
@@ -332,10 +365,8 @@ def _samples(page: TiffPage, data: bytes) -> Pixels:
         pixels = pixels.reshape(height, width, samples)
     else:
         # Samples as they are: OpenCV would turn them, multiply by alpha and, of 8 bits, invert.
-        data = _with_first_page(page, data)
-        for tag, value in ((274, 1), (338, 0), (262, max(1, int(page.photometric)))):
-            data = _with_tag(page, data, tag, value)
-        pixels = _cv2_tiff(data, (height, width, samples), int(page.planarconfig or 1) == 1)
+        plain = _with_tags(page, data, {274: 1, 338: 0, 262: max(1, int(page.photometric))})
+        pixels = _cv2_tiff(plain, (height, width, samples), int(page.planarconfig or 1) == 1)
     if int(page.photometric) == 0:
         white = np.iinfo(pixels.dtype).max
         return np.dstack([white - pixels[..., :1], pixels[..., 1:]])
@@ -346,14 +377,16 @@ def _samples(page: TiffPage, data: bytes) -> Pixels:
 _TIFFFILE_CODECS = (1, 8, 32946, 32773)
 
 
-def _cv2_tiff(data: bytes, shape: tuple[int, int, int], chunky: bool) -> Pixels:
+def _cv2_tiff(data: bytearray, shape: tuple[int, int, int], chunky: bool) -> Pixels:
     """Samples under LZW and what else libtiff knows and tifffile does not."""
     import cv2
 
     with silence(2):
         decoded = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     if decoded is None:
-        raise PhotoError("a TIFF that is damaged or compressed in an unknown way")
+        raise PhotoError(
+            f"a TIFF that is damaged or compressed in an unknown way: {AGAIN}, uncompressed"
+        )
     decoded = decoded.reshape(*decoded.shape[:2], -1)
     if not chunky or decoded.shape != shape or decoded.dtype not in (np.uint8, np.uint16):
         raise PhotoError("this layout is not supported: save the TIFF uncompressed")

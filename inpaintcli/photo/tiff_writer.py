@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import struct
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -20,13 +19,19 @@ _HEAD = b"II*\0\0\0\0\0"
 _STRIP = 2**20
 
 
-def encode(photos: Sequence[Photo]) -> bytes:
-    """Each photo on a page, its infrared as one more sample or on the page after it."""
-    link = 0
-    with io.BytesIO() as file:
-        for photo in photos:
-            link = _write_photo(file, photo, link)
-        return file.getvalue()
+class Pages:
+    """A TIFF to be: each photo is packed as it comes, and its pixels are not kept."""
+
+    def __init__(self) -> None:
+        self._file, self._link = io.BytesIO(), 0
+
+    def add(self, photo: Photo) -> None:
+        """A further page; the photo's infrared is one more sample, or on a page after it."""
+        self._link = _write_photo(self._file, photo, self._link)
+
+    def data(self) -> bytes:
+        """The whole file."""
+        return self._file.getvalue()
 
 
 def _write_photo(file: io.BytesIO, photo: Photo, link: int) -> int:

@@ -16,7 +16,7 @@ from training.config import ConfigError
 from training.data import DataError
 from training.layers import HELD_OUT_FRAMES, Layer, Layers
 
-EVERY = {"aged": 1.0, "film": 1.0, "frames": 1.0, "drawn": 1.0}
+EVERY = {"aged": 1.0, "folds": 1.0, "film": 1.0, "frames": 1.0, "drawn": 1.0}
 SIDE = 64
 #: A speck every 100 px of a frame, for training, and two frames that are nothing but damage.
 SPECKS: Outlines = [
