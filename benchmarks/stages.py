@@ -45,6 +45,7 @@ STAGES: dict[str, tuple[str, ...]] = {
         "inpaintcli.detect:load_detector",
     ),
     "decode": (
+        "inpaintcli.photo.disk:opened",
         "inpaintcli.photo.disk:pages",
         "inpaintcli.photo.disk:read",
         "inpaintcli.mask:read",
@@ -74,7 +75,7 @@ STAGES: dict[str, tuple[str, ...]] = {
 }
 #: Stages that are told as one, with the tiles and the networks in them.
 CLOSED = (DETECTION, TEXTURE)
-#: The largest ratios that the README promises: of the whole command to its inference, and of the
+#: The largest ratios that are wanted: of the whole command to its inference, and of the
 #: time to a first tile to that of an import of NumPy.
 MOST_TO_INFERENCE, MOST_TO_NUMPY = 2.0, 10.0
 

@@ -393,7 +393,7 @@ def _flank(
     points: Points, reach: Points, wear: Floats, shape: tuple[int, int], softness: float
 ) -> tuple[int, int, Floats] | None:
     """One side of a path as an opacity map, as `_drawn` returns it: full at the path, falling off
-    to nothing at `reach` pixels to its right (its left, where negative).
+    to a sixth at `reach` pixels to its right (its left, where negative), where it ends.
 
     wear: shares of the opacity, spread evenly along the path.
     """

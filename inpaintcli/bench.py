@@ -36,6 +36,7 @@ from inpaintcli.inpainters.registry import CLASSICAL, NAMES, load_model
 from inpaintcli.metrics import Scores
 from inpaintcli.operations import macs_per_pixel
 from inpaintcli.pairing import Beside, Found
+from inpaintcli.photo import deflate
 from inpaintcli.restore import restore
 from inpaintcli.runtime import Session, usable_cores
 from inpaintcli.stopping import Stop
@@ -455,6 +456,7 @@ def _work(connection: Connection, model: str, setting: Setting, folder: Path) ->
     threading.Thread(target=listen, daemon=True).start()
     try:
         cv2.setNumThreads(setting.threads or usable_cores())
+        deflate.set_threads(setting.threads or usable_cores())
         inpainter = load_model(model, device=setting.device, threads=setting.threads)
         session: Session | None = getattr(inpainter, "session", None)
         counting = _Counting(inpainter)

@@ -109,13 +109,14 @@ def load_detector(
     Raises ModelError where the file is missing or no detector, or the device cannot be used.
     """
     check_device(device)
-    if path is None:
-        if may_use_cuda(device):
-            session = _opened(DETECTOR_ON_CUDA, device, threads)
-            if session.device == "cuda":
-                return Detector(session)
-        path = DETECTOR
-    return Detector(_opened(path, device, threads))
+    if path is not None:
+        return Detector(_opened(path, device, threads))
+    if may_use_cuda(device):
+        session = _opened(DETECTOR_ON_CUDA, device, threads)
+        if session.device == "cuda":
+            return Detector(session)
+        device = "cpu"  # It was tried.
+    return Detector(_opened(DETECTOR, device, threads))
 
 
 def _opened(path: Path, device: str, threads: int | None) -> Session:

@@ -160,7 +160,8 @@ class _Run:
     def _tiles(self, level: Level) -> None:
         grid = self._grid(level)
         # Methods that are no network run on the CPU, and do not say so.
-        pixels = BATCH_PIXELS[getattr(self.inpainter, "device", "cpu")]
+        on_cuda = str(getattr(self.inpainter, "device", "cpu")).startswith("cuda")
+        pixels = BATCH_PIXELS["cuda" if on_cuda else "cpu"]
         batch = self.batch_size or max(1, pixels // (grid.height * grid.width))
         shape = (level.wanted.shape[0], level.wanted.shape[1])
         blend = tiling.Blend(shape, grid)

@@ -29,14 +29,18 @@ def count() -> int | None:
     """How many GPUs CUDA numbers from 0 on for this process; None where nobody says.
 
     The variable CUDA_VISIBLE_DEVICES chooses among them, as CUDA's programming guide has it: by
-    numbers or identifiers, those before the first that does not exist.
+    numbers, those before the first that does not exist, or identifiers, which are taken on trust;
+    none at all where one is named twice.
     """
     there = _installed()
     chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
     if chosen is None:
         return there
+    names = [name.strip() for name in chosen.split(",")]
+    if len(set(names)) < len(names):
+        return 0
     visible = 0
-    for name in map(str.strip, chosen.split(",")):
+    for name in names:
         if name.startswith("MIG-"):
             return 1  # Of parts of GPUs a process sees one, and nothing beside it.
         if not (name.startswith("GPU-") or _is_below(name, there)):

@@ -118,8 +118,8 @@ def retoned(pixels: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.u
 
 
 def _tinted(picture: Floats, rng: np.random.Generator) -> Floats:
-    """Warmer, most in the middle tones, while black and white stay what they are; not everywhere
-    alike."""
+    """Of another tone, mostly warmer, most in the middle tones, while black and white stay about
+    what they are; not everywhere alike."""
     tint = np.exp(rng.uniform(0, 0.45) * np.array([-1, 0, 1]) + rng.normal(0, 0.06, 3))
     picture = np.power(np.clip(picture, 0, 1), tint.astype(np.float32))
     return np.asarray(picture * _blotched(picture.shape, rng), np.float32)

@@ -256,7 +256,8 @@ class _Run:
             if self.count == 1:
                 has, way = "one page", "leave --page"
             raise PhotoError(f"{job.photo}: has {has}, there is no page {files.page}: {way}")
-        with suppress(OSError):
+        self.times: os.stat_result | None = None
+        with suppress(OSError):  # It may be gone by now, and was read all the same.
             self.times = job.photo.stat()
         self.pages = [
             Page(number, self.count, files.max_pixels, read) for number in range(self.count)
@@ -338,7 +339,7 @@ class _Run:
         self, status: Status, *, output: Path | None = None, scores: Scores | None = None
     ) -> Outcome:
         """What became of the photo; the times of the files written are set before."""
-        if self.files.preserve_times:
+        if self.files.preserve_times and self.times:
             times = (self.times.st_atime_ns, self.times.st_mtime_ns)
             for path in replace(self.shown, photo=output).paths:
                 with suppress(OSError):  # Not every file system lets everybody set them.

@@ -27,6 +27,7 @@ from inpaintcli.errors import InpaintError, ModelError, reason
 from inpaintcli.files import abandon
 from inpaintcli.filling import Progress
 from inpaintcli.jobs import Job, Outcome, Recipe
+from inpaintcli.photo import deflate
 from inpaintcli.runtime import may_use_cuda, usable_cores
 from inpaintcli.stopping import SIGNALS, Stop
 
@@ -81,7 +82,7 @@ def devices(device: str, workers: int) -> list[str]:
 
     auto stays as ready for the CPU as it is: a GPU may be there, and CUDA's libraries not.
     """
-    known = (gpus.count() or 1) if device in ("auto", "cuda") else 1
+    known = (_gpus(device) or 1) if device in ("auto", "cuda") else 1
     return [f"{device}:{at % known}" if known > 1 else device for at in range(workers)]
 
 
@@ -148,7 +149,12 @@ def run(
                 job = worker.job
                 lost = isinstance(answer, _Death) or (isinstance(answer, InpaintError) and any_done)
                 if isinstance(answer, InpaintError) and not lost:
-                    raise answer
+                    if job or len(living) == 1:
+                        raise answer
+                    # One GPU that cannot be used is no reason to leave the others.
+                    living.remove(worker)
+                    worker.end()
+                    continue
                 if isinstance(answer, Outcome):
                     any_done = any_done or not answer.error
                     yield answer
@@ -289,6 +295,7 @@ def _work(connection: Connection, recipe: Recipe, threads: int | None) -> None:
 
     try:
         cv2.setNumThreads(threads or usable_cores())
+        deflate.set_threads(threads or usable_cores())
         work = recipe.load(threads)
     except InpaintError as error:
         connection.send(error)

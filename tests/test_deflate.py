@@ -8,7 +8,6 @@ import threading
 import zlib
 from collections.abc import Iterator
 
-import cv2
 import numpy as np
 import pytest
 from hypothesis import given
@@ -19,10 +18,10 @@ from inpaintcli.photo import deflate
 
 @pytest.fixture
 def threads() -> Iterator[None]:
-    """Puts OpenCV's number of threads back."""
-    before = cv2.getNumThreads()
+    """Puts the number of threads back."""
+    before = deflate._threads
     yield
-    cv2.setNumThreads(before)
+    deflate.set_threads(before)
 
 
 def packed(pieces: list[bytes], filtered: bool = True) -> bytes:
@@ -37,15 +36,15 @@ def test_zlib_unpacks_what_was_packed(pieces: list[bytes], filtered: bool) -> No
 def test_any_number_of_threads_packs_the_same(threads: None) -> None:
     rng = np.random.default_rng(0)
     pieces = [rng.integers(0, 9, 50_000, np.uint8).tobytes() for _ in range(20)]
-    cv2.setNumThreads(1)
+    deflate.set_threads(1)
     alone = packed(pieces)
-    cv2.setNumThreads(4)
+    deflate.set_threads(4)
     assert packed(pieces) == alone
 
 
 def test_pieces_are_taken_as_they_are_needed(threads: None) -> None:
     """A large photo is never turned into rows of bytes as a whole."""
-    cv2.setNumThreads(3)
+    deflate.set_threads(3)
     taken, most = 0, 0
 
     def pieces() -> Iterator[int]:
@@ -61,18 +60,37 @@ def test_pieces_are_taken_as_they_are_needed(threads: None) -> None:
 
 
 def test_what_fails_in_a_thread_fails(threads: None) -> None:
-    cv2.setNumThreads(2)
+    deflate.set_threads(2)
 
     def work(piece: int) -> int:
         if piece == 3:
             raise ValueError("three")
         return piece
 
+    before = threading.active_count()
     results = deflate.in_order(work, range(9))
     assert [next(results) for _ in range(3)] == [0, 1, 2]
     with pytest.raises(ValueError, match="three"):
         next(results)
-    assert threading.active_count() < 10
+    assert threading.active_count() == before
+
+
+@pytest.mark.parametrize("most", [0, 1, 3])
+def test_where_no_thread_can_be_started_it_packs_all_the_same(
+    threads: None, monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    deflate.set_threads(4)
+    start, started = threading.Thread.start, 0
+
+    def limited(thread: threading.Thread) -> None:
+        nonlocal started
+        if started == most:
+            raise RuntimeError("can't start new thread")
+        started += 1
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", limited)
+    assert list(deflate.in_order(lambda piece: 2 * piece, range(30))) == list(range(0, 60, 2))
 
 
 def test_without_zlib_ng_zlib_packs(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -61,7 +61,7 @@ def test_the_driver_is_asked(
         ("0,2,-1,1", 2), ("4", 0), ("1,7,0", 1), ("0,", 1),
         ("GPU-8932f937-d72c-4106-c12f-20bd9faed9f6", 1), ("GPU-8932f937,GPU-0a", 2),
         ("MIG-4c9a2b1e-0d5f-5c1e-9f8a-2b1e0d5f5c1e", 1), ("MIG-a,MIG-b", 1),
-        ("0,0,0,0,0,0", 4),
+        ("0,0,0,0,0,0", 0), ("1,0,1", 0),
     ],
 )  # fmt: skip
 def test_the_user_may_choose_among_them(

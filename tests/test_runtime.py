@@ -3,6 +3,7 @@ plays a machine with GPUs; `test_cuda` asks a real one."""
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 
 from inpaintcli import gpus, runtime
+from inpaintcli.detect import load_detector
 from inpaintcli.errors import ModelError, UsageError
 from inpaintcli.inpainters.registry import WEIGHTS, load_model
 from inpaintcli.runtime import Session, check_device
@@ -205,8 +207,29 @@ def test_photo_runs_in_float_on_a_gpu_and_in_8_bit_elsewhere(
         assert files[-1] == expected, device
 
 
+def test_the_detector_runs_in_float_on_a_gpu_and_in_8_bit_elsewhere(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = sys.modules["inpaintcli.detect"]
+    files: list[tuple[str, str]] = []
+
+    class Told(Session):
+        def __init__(self, path: Path, device: str = "auto", threads: int | None = None):
+            super().__init__(path, device, threads)
+            files.append((path.name, self.device))
+
+    monkeypatch.setattr(module, "Session", Told)
+    monkeypatch.setattr(module, "Detector", lambda session: session)
+    for device, expected in (
+        ("auto", ("detector.onnx", "cuda")), ("cuda:1", ("detector.onnx", "cuda")),
+        ("auto:7", ("detector-int8.onnx", "cpu")), ("cpu", ("detector-int8.onnx", "cpu")),
+    ):  # fmt: skip
+        load_detector(device=device)
+        assert files[-1] == expected, device
+
+
 def test_results_are_not_copied() -> None:
-    """They lie over ONNX Runtime's memory, also when they come from a GPU."""
+    """They lie over ONNX Runtime's memory."""
     session = Session(WEIGHTS / "photo.onnx", "cpu", 1)
     image = np.full((2, 3, 32, 32), 0.5, np.float32)
     (restored,) = session.run({"image": image, "mask": np.zeros((2, 1, 32, 32), np.float32)})

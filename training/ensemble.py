@@ -71,6 +71,9 @@ def _loaded(path: Path) -> onnx.ModelProto:
 
 def merged(first: onnx.ModelProto, second: onnx.ModelProto, share: float) -> onnx.ModelProto:
     """Both networks side by side over the same inputs; the second counts for `share`, 0 to 1."""
+    if len({any(node.op_type == "QLinearConv" for node in one.graph.node)
+            for one in (first, second)}) > 1:  # fmt: skip
+        raise EnsembleError("one is in 8 bit and the other in float: give two of a kind")
     versions = {(one.domain, one.version) for one in (*first.opset_import, *second.opset_import)}
     if len(versions) != len({domain for domain, _ in versions}):
         raise EnsembleError("the two files need different versions of ONNX: export them alike")

@@ -62,7 +62,9 @@ def main(
         card = {item.key: item.value for item in onnx.load(model).metadata_props}
         quantized = quantize(model, pictures, seed)
         command = f"{card.get('command', '')} && {shell_command('training.quantize')}"
-        onnx.helper.set_model_props(quantized, {**card, "command": command, "precision": "int8"})
+        onnx.helper.set_model_props(
+            quantized, {**card, "command": command, "precision": "int8", "scores": "{}"}
+        )
         write_whole(output, quantized.SerializeToString())
     except (DataError, OSError) as error:
         console.print(f"Error: {error}", style="red", markup=False)

@@ -19,6 +19,7 @@ from inpaintcli.files import clear_leftovers
 from inpaintcli.filling import Progress
 from inpaintcli.jobs import Job, Outcome, Recipe, Work
 from inpaintcli.pairing import MASK, Beside, Found, Pairs, check_folder, find, real
+from inpaintcli.photo import deflate
 from inpaintcli.planning import Plan
 from inpaintcli.runtime import usable_cores
 from inpaintcli.stopping import Stop
@@ -127,20 +128,27 @@ class Telling:
         """Whether the first photos are to have pictures."""
         return any(path.suffix.lower() == ".html" for path in self.reports)
 
-    def add_to_reports(self, outcomes: Sequence[Outcome], *, anew: bool) -> None:
-        """Add lines to the reports that have lines, and have them on disk: a run of many photos may
-        be cut off, and what became of those that are done is then to be found.
+    def add_to_reports(self, outcomes: Sequence[Outcome], new: int, begun: set[Path]) -> None:
+        """Add the lines of the last `new` outcomes to the reports that have lines, and have them on
+        disk: a run of many photos may be cut off, and what became of those that are done is then to
+        be found.
 
-        anew: in place of an older report. What cannot be written is told by `write_reports`.
+        begun: the reports that are of this run; one that is not yet is replaced. What cannot be
+        written is told by `write_reports`.
         """
         for path in self.reports:
-            if path.suffix.lower() == ".jsonl":
-                with suppress(OSError, PhotoError):
+            if path.suffix.lower() != ".jsonl":
+                continue
+            with suppress(OSError, PhotoError):
+                if path not in begun:
                     photo.make_folder(path.parent)
-                    with path.open("w" if anew else "a") as file:
-                        file.write(_lines(outcomes))
-                        file.flush()
-                        os.fsync(file.fileno())
+                    photo.write_bytes(_lines(outcomes).encode(), path)
+                    begun.add(path)
+                    continue
+                with path.open("a", encoding="utf-8", newline="\n") as file:
+                    file.write(_lines(outcomes[len(outcomes) - new :]))
+                    file.flush()
+                    os.fsync(file.fileno())
 
     def write_reports(self, outcomes: Sequence[Outcome]) -> None:
         """Write every report as it is in the end; raises PhotoError for the first that cannot be
@@ -208,6 +216,7 @@ def carry_out(
     outcomes: list[Outcome] = []
     trouble: list[str] = []
     interrupted = ended = False
+    begun: set[Path] = set()
     reported = 0  # A wrong call may show when the first photo begins: it changes no report.
 
     with Stop() as stop, Bars(len(jobs), quiet=quiet) as bars:
@@ -238,7 +247,7 @@ def carry_out(
                 bars.photo_done(outcome.photo)
                 tell(outcome)
                 if not dry_run:
-                    telling.add_to_reports(outcomes[reported:], anew=not reported)
+                    telling.add_to_reports(outcomes, len(outcomes) - reported, begun)
                     reported = len(outcomes)
             ended = True
             pipes.send()
@@ -287,6 +296,7 @@ def _outcomes(
         import cv2
 
         cv2.setNumThreads(threads or usable_cores())
+        deflate.set_threads(threads or usable_cores())
         yield from batch.run(jobs, work, on_start, stop.check)
     else:
         yield from workers.run(jobs, recipe, on_start, workers=number, threads=threads, stop=stop)

@@ -2,12 +2,12 @@
 Python's own zlib.
 
 Pieces are packed without looking at each other, so that what comes out is the same for any number
-of threads; at a megabyte a piece that costs a fifth of a percent. OpenCV says how many threads
-there may be: what the process gives it is meant for all that it computes (`cv2.setNumThreads`).
+of threads; at a megabyte a piece that costs a fifth of a percent.
 """
 
 from __future__ import annotations
 
+import os
 import zlib as plain
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -30,6 +30,13 @@ Result = TypeVar("Result")
 MOST_THREADS = 8
 #: The end of deflated data: an empty last block.
 _END = b"\x03\x00"
+_threads = os.cpu_count() or 1
+
+
+def set_threads(number: int) -> None:
+    """Pack with so many threads from now on, `MOST_THREADS` at most; by default one a core."""
+    global _threads
+    _threads = max(1, number)
 
 
 def compress(data: bytes | memoryview) -> bytes:
@@ -40,20 +47,24 @@ def compress(data: bytes | memoryview) -> bytes:
 def in_order(work: Callable[[Piece], Result], pieces: Iterable[Piece]) -> Iterator[Result]:
     """The results of the work on each piece, in their order, made in several threads; only so many
     pieces are taken in advance as there are threads."""
-    import cv2
-
-    threads = min(MOST_THREADS, cv2.getNumThreads())
-    if threads < 2:
-        yield from map(work, pieces)
-        return
-    waiting: deque[Future[Result]] = deque()
-    with ThreadPoolExecutor(threads) as pool:
-        for piece in pieces:
-            waiting.append(pool.submit(work, piece))
-            if len(waiting) > threads:
+    threads = min(MOST_THREADS, _threads)
+    rest = iter(pieces)
+    if threads > 1:
+        waiting: deque[Future[Result]] = deque()
+        with ThreadPoolExecutor(threads) as pool:
+            for piece in rest:
+                try:
+                    waiting.append(pool.submit(work, piece))
+                except RuntimeError:  # The system has no room for another thread.
+                    yield from (one.result() for one in waiting)
+                    waiting.clear()
+                    yield work(piece)
+                    break
+                if len(waiting) > threads:
+                    yield waiting.popleft().result()
+            while waiting:
                 yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
+    yield from map(work, rest)
 
 
 def stream(

@@ -157,7 +157,7 @@ def _pixels(header: _Header, chunks: list[Chunk], colours: Palette | None) -> Pi
             part = target[row : row + len(rows)]
             if table is not None:
                 if samples.max() >= len(table):
-                    raise PhotoError("a PNG that is damaged: it has colours beyond its palette")
+                    raise PhotoError("a PNG that is damaged, with colours beyond its palette")
                 part[:] = table[samples[..., 0]]
             else:
                 part[..., : header.samples] = samples

@@ -85,7 +85,7 @@ def _write_page(file: io.BytesIO, ifd: Any, pixels: Pixels, colours: int, link: 
     rows = max(1, _STRIP // pixels[0].nbytes)
 
     def packed(top: int) -> bytes:
-        strip = pixels[top : top + rows].astype(pixels.dtype.newbyteorder("<"))
+        strip = pixels[top : top + rows].astype(pixels.dtype.newbyteorder("<"), order="C")
         strip[:, 1:] -= pixels[top : top + rows, :-1]
         return deflate.compress(strip.data)
 

@@ -88,6 +88,13 @@ def test_what_is_no_detector_is_one_line(tmp_path: Path) -> None:
     assert not (tmp_path / "out.onnx").exists()
 
 
+def test_float_and_eight_bits_do_not_mix(tmp_path: Path) -> None:
+    one = Path("inpaintcli/weights/detector.onnx").resolve()
+    result = run(ensemble.main, one, one.with_name("detector-int8.onnx"), "-o", tmp_path / "o.onnx")
+    assert result.exit_code == 2
+    assert "one is in 8 bit and the other in float" in one_line_error(result)
+
+
 def test_the_detector_in_eight_bits_finds_what_it_finds_in_float(tmp_path: Path) -> None:
     file = exported(tmp_path, "one", "train it", 2)
     pictures = {f"{i}.png": encoded(p) for i, p in enumerate(synthetic(8, quantize.SIDE))}
