@@ -149,9 +149,9 @@ def main(
     bar = model.card.threshold if threshold is None else threshold
     rows = list(measured(model, bar, photos, frames, seed, console))
     setting = (
-        f"{len(photos)} photographs of {photos.origin}, {DRAWS} times where marks are judged; frames "
-        f"{', '.join(HELD_OUT_FRAMES)} of {artefacts.name}; threshold {bar:.2f}, regions from "
-        f"{LEAST_AREA} px, growth {GROWTH} px"
+        f"{len(photos)} photographs of {photos.origin}, {DRAWS} times where marks are judged; "
+        f"frames {', '.join(HELD_OUT_FRAMES)} of {artefacts.name}; threshold {bar:.2f}, regions "
+        f"from {LEAST_AREA} px, growth {GROWTH} px"
     )
     verdicts = list(judged(rows))
     values = {
