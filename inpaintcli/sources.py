@@ -22,8 +22,8 @@ from inpaintcli.photo import Photo
 
 SourceName = Literal["file", "detected", "infrared"]
 
-#: A larger share than this is rarely damage: what was found is to be looked at.
-MUCH = 0.1
+#: A larger share than this (before it is widened) is seldom all damage: it is to be looked at.
+MUCH = 0.03
 
 
 class Files(dict[Path, photo.File]):

@@ -353,6 +353,7 @@ def test_damage_of_most_grey_photos_is_grey(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(detecting, "look_old", as_it_is)
     monkeypatch.setattr(detecting, "scanned", as_it_is)
     monkeypatch.setattr(detecting, "AT_EDGES", 0)
+    monkeypatch.setattr(detecting, "RETONED", 0)
     red = Layer(np.zeros((32, 32, 3), np.uint8), np.zeros((32, 32, 1), np.uint8))
     red.opacity[:, 10:20] = 255
     red.colour[:, 10:20, 0] = 240
@@ -368,6 +369,25 @@ def test_damage_of_most_grey_photos_is_grey(monkeypatch: pytest.MonkeyPatch) -> 
         assert len(colours)
         assert (colours == (240, 0, 0)).all() or (colours == (80, 80, 80)).all()
     assert all((patch[:, 10:20] == (240, 0, 0)).all() for patch, _ in samples[200:])
+
+
+def test_the_tone_of_some_prints_lies_over_their_damage(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Red damage of a grey print is then of the print's tone, and is labelled as before."""
+    for name in ("look_old", "scanned"):
+        monkeypatch.setattr(detecting, name, as_it_is)
+    for name, share in (("AT_EDGES", 0), ("GREY_SCANS", 0), ("RETONED", 1)):
+        monkeypatch.setattr(detecting, name, share)
+    red = Layer(np.zeros((32, 32, 3), np.uint8), np.zeros((32, 32, 1), np.uint8))
+    red.opacity[:, 15:16] = 255
+    red.colour[:, 15:16, 0] = 150
+    grey = np.full((40, 40, 3), 128, np.uint8)
+    task = task_with(red, [grey])
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        patch, label = task._sample(grey, rng)
+        assert (label == 1).sum() == 32
+        red_over_blue = patch[label == 1].astype(int) @ (1, 0, -1)
+        assert np.abs(red_over_blue).max() < 100
 
 
 def test_undamaged_patches_have_no_labels() -> None:
