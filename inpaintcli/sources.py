@@ -23,7 +23,7 @@ from inpaintcli.photo import Photo
 SourceName = Literal["file", "detected", "infrared"]
 
 #: A larger share than this (before it is widened) is seldom all damage: it is to be looked at.
-MUCH = 0.03
+MUCH = 0.045
 
 
 class Files(dict[Path, photo.File]):
