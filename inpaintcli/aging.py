@@ -213,12 +213,7 @@ def _drawn(
         places = np.rint((points - low) * over * 16).astype(int).tolist()
         for a, b, wide in zip(places, places[1:], widths.tolist(), strict=False):
             cv2.line(canvas, a, b, 255, max(1, round(wide * over)), cv2.LINE_AA, 4)
-    opacity = np.asarray(
-        cv2.resize(canvas, (width, height), interpolation=cv2.INTER_AREA), np.float32
-    ) / np.float32(255)
-    if softness > 0.2:
-        opacity = np.asarray(cv2.GaussianBlur(opacity, (0, 0), softness), np.float32)
-    return int(low[1]), int(low[0]), opacity
+    return int(low[1]), int(low[0]), _shrunk(canvas, (width, height), softness)
 
 
 def _blob(radius: float, rng: np.random.Generator, rough: float = 0.3) -> Floats:
@@ -234,6 +229,15 @@ def _blob(radius: float, rng: np.random.Generator, rough: float = 0.3) -> Floats
         )  # fmt: skip
     ratio = rng.uniform(0.6, 1.0)
     return np.asarray(edge - np.hypot(x, y / ratio), np.float32)
+
+
+def _shrunk(canvas: NDArray[np.uint8], size: tuple[int, int], softness: float) -> Floats:
+    """What was drawn larger, as an opacity map of `size` (width, height), blurred."""
+    small = cv2.resize(canvas, size, interpolation=cv2.INTER_AREA)
+    opacity = np.asarray(small, np.float32) / np.float32(255)
+    if softness > 0.2:
+        opacity = np.asarray(cv2.GaussianBlur(opacity, (0, 0), softness), np.float32)
+    return opacity
 
 
 # --- kinds ---------------------------------------------------------------------------------------
@@ -418,12 +422,7 @@ def _flank(
         for at in range(len(points) - 1):
             quad = np.stack([rims[0][at], rims[0][at + 1], rims[1][at + 1], rims[1][at]])
             cv2.fillConvexPoly(canvas, quad, light * min(1.0, float(along[at])), cv2.LINE_8, 4)
-    opacity = np.asarray(
-        cv2.resize(canvas, (width, height), interpolation=cv2.INTER_AREA), np.float32
-    ) / np.float32(255)
-    if softness > 0.2:
-        opacity = np.asarray(cv2.GaussianBlur(opacity, (0, 0), softness), np.float32)
-    return int(low[1]), int(low[0]), opacity
+    return int(low[1]), int(low[0]), _shrunk(canvas, (width, height), softness)
 
 
 def _peel(shape: tuple[int, int], rng: np.random.Generator, scale: float) -> Iterator[Artefact]:
