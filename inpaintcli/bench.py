@@ -129,7 +129,7 @@ def check_models(models: Sequence[str]) -> None:
                 f"unknown model {name!r}: choose from {', '.join(NAMES)}, or give an .onnx file"
             )
         if not Path(name).is_file():
-            raise UsageError(f"{name}: no such model file")
+            raise UsageError(f"{name}: no such model file: check the name")
 
 
 # ---- What is measured ----------------------------------------------------------------------------

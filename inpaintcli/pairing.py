@@ -49,6 +49,7 @@ def find(
     apart: Sequence[Path] = (),
     pairs: Pairs | None = None,
     passed: list[Path] | None = None,
+    unread: list[Path] | None = None,
 ) -> list[Found]:
     """The photos at `paths`, files as given, folders with all below them in order of name, and
     what patterns match.
@@ -61,7 +62,8 @@ def find(
     a folder, and so are results of earlier runs (restored photos, masks, overlays) whose photo is
     there; but what is called like a mask or an overlay is a photo where `pairs` have a mask or an
     infrared picture of its own for it, in another folder. `passed`: the results that are passed
-    over are appended to it. A file that is named twice counts once. Raises UsageError for a path
+    over are appended to it; `unread`: the pictures in formats that are not read. A file that is
+    named twice counts once. Raises UsageError for a path
     that does not exist, a folder without photos and a pattern that matches none.
     """
     found: dict[Path, Found] = {}
@@ -82,7 +84,7 @@ def find(
 
     def in_folder(path: Path) -> list[Found]:
         place = real(path)
-        return sorted_out(place, _inside(path, avoid - {place}))
+        return sorted_out(place, _inside(path, avoid - {place}, unread))
 
     known = " ".join(sorted(photo.SUFFIXES))
     for path in paths:
@@ -94,6 +96,8 @@ def find(
             inside = [Found(path, Path(path.name))]
         elif is_pattern(path):
             base, matches = expanded(path)
+            if unread is not None:
+                unread.extend(filter(photo.is_unread_picture, matches))
             files = [
                 Found(one, one.relative_to(base))
                 for one in matches
@@ -107,7 +111,7 @@ def find(
             if not inside:
                 raise UsageError(f"{path}: matches no photos; looked for {known}")
         else:
-            raise UsageError(f"{path}: no such file or folder")
+            raise UsageError(f"{path}: no such file or folder: check the name")
         for one in inside:
             found.setdefault(real(one.path), one)
     return list(found.values())
@@ -151,8 +155,11 @@ def _is_result(path: Path, *marks: str) -> bool:
     return False
 
 
-def _inside(folder: Path, avoid: set[Path]) -> Iterator[Found]:
-    """The photos in a folder and below; hidden files are none (macOS leaves `._x.jpg` about)."""
+def _inside(folder: Path, avoid: set[Path], unread: list[Path] | None = None) -> Iterator[Found]:
+    """The photos in a folder and below; hidden files are none (macOS leaves `._x.jpg` about).
+
+    unread: see `find`.
+    """
 
     def unreadable(error: OSError) -> None:
         raise UsageError(f"{error.filename}: no permission to read this folder: make it readable")
@@ -162,7 +169,11 @@ def _inside(folder: Path, avoid: set[Path]) -> Iterator[Found]:
         folders[:] = sorted(name for name in folders if real(here / name) not in avoid)
         for name in sorted(files):
             path = here / name
-            if name.startswith(".") or not photo.is_photo_name(path) or real(path) in avoid:
+            if name.startswith(".") or real(path) in avoid:
+                continue
+            if not photo.is_photo_name(path):
+                if unread is not None and photo.is_unread_picture(path):
+                    unread.append(path)
                 continue
             yield Found(path, path.relative_to(folder))
 
@@ -182,7 +193,7 @@ class Partners:
             for found in _inside(path, set()):
                 self._by_key[found.key].append(found.path)
         elif not path.exists():
-            raise UsageError(f"{path}: no such {what}")
+            raise UsageError(f"{path}: no such {what}: check the name")
 
     def has(self, found: Found) -> bool:
         """True if a folder holds a partner for this very photo."""
@@ -298,7 +309,8 @@ def names_file(out: Path, photos: Sequence[Path], option: str = "-o") -> bool:
         if not one_file:
             raise UsageError(f"{out}: names a file, and there are several results: name a folder")
         return True
-    if out.suffix and not out.exists():
+    # Several results go to a folder, whose name may have a dot.
+    if one_file and out.suffix and not out.exists():
         known = " ".join(sorted(photo.SUFFIXES))
         raise UsageError(f"{out}: no known format: use one of {known}, or name a folder")
     return False

@@ -263,6 +263,10 @@ class TestRestore:
         assert taken("--mask", "masks/a.png", "-o", "two")[0] == ["in/a.png"]
         everything = ["in/a.png", "in/below/b.png", "in/below/c.png"]
         assert taken("--mask", "masks/a.png", "-o", "three", "--recursive")[0] == everything
+        (tmp_path / "in/raw.cr2").touch()
+        (tmp_path / "in/moving.gif").touch()
+        told = taken("--mask", "masks/a.png", "-o", "album.1950")[1]
+        assert "2 pictures of formats that are not read (.cr2 .gif) left out: convert them" in told
         shutil.rmtree(tmp_path / "masks/below")
         (tmp_path / "in/a.png").unlink()
         assert "--recursive" in taken("--mask", "masks", "-o", "four")[1]

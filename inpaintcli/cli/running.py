@@ -47,8 +47,9 @@ def taken(
     there are none, or where one is also given as what lies beside it.
     """
     passed: list[Path] = []
+    unread: list[Path] = []
     apart = [*beside.paths, *(path for path in outputs if path)]
-    found = find(photos, apart=apart, pairs=Pairs(beside), passed=passed)
+    found = find(photos, apart=apart, pairs=Pairs(beside), passed=passed, unread=unread)
     places = {real(one.path) for one in found}
     for path, what in (
         (beside.mask, "give a picture that is white where damage is"),
@@ -67,6 +68,10 @@ def taken(
         lie = "masks lie" if len(masks) > 1 else "mask lies"
         uses = "uses them" if len(masks) > 1 else "uses it"
         notes.append(f"{len(masks)} {lie} beside the photos unused: --mask {folder} {uses}")
+    if unread:
+        some, them = _counted(len(unread), "picture")
+        such = " ".join(sorted({path.suffix.lower() for path in unread}))
+        notes.append(f"{some} of formats that are not read ({such}) left out: convert {them}")
     if left_out:
         some, them = _counted(len(left_out), "photo")
         notes.append(f"{some} in folders below left out: --recursive takes {them}")

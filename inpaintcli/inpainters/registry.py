@@ -69,7 +69,7 @@ def load_model(
             f"unknown model {name!r}: choose from {', '.join(NAMES)}, or give an .onnx file"
         )
     if not path.is_file():
-        raise UsageError(f"{path}: no such model file")
+        raise UsageError(f"{path}: no such model file: check the name")
     session = Session(path, device, threads)
     return foreign.recognised(session) or OnnxInpainter(session)
 

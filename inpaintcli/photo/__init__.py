@@ -17,7 +17,13 @@ from inpaintcli.photo.disk import (
     write,
     write_bytes,
 )
-from inpaintcli.photo.formats import SUFFIXES, check_fits, format_of, is_photo_name
+from inpaintcli.photo.formats import (
+    SUFFIXES,
+    check_fits,
+    format_of,
+    is_photo_name,
+    is_unread_picture,
+)
 from inpaintcli.photo.orientation import stored
 from inpaintcli.photo.picture import MAX_PIXELS, Metadata, Photo
 
@@ -33,6 +39,7 @@ __all__ = [
     "encode",
     "format_of",
     "is_photo_name",
+    "is_unread_picture",
     "make_folder",
     "opened",
     "pages",

@@ -30,6 +30,13 @@ _FORMATS = {
 #: The lower-case suffixes that are read and written; HEIC and JPEG XL need packages of their own.
 SUFFIXES = frozenset(_FORMATS)
 
+#: The lower-case suffixes of pictures that other programs read: of raw files of cameras, of drawing
+#: programs, of documents.
+UNREAD = frozenset((
+    ".arw", ".cr2", ".cr3", ".dng", ".eps", ".exr", ".gif", ".hdr", ".ico", ".j2k", ".jp2", ".jpx",
+    ".nef", ".orf", ".pdf", ".pef", ".psd", ".raf", ".rw2", ".srw", ".svg", ".tga", ".xcf",
+))  # fmt: skip
+
 #: Formats that can leave out what the eye hardly misses: these have a quality.
 _LOSSY = ("JPEG", "WEBP", "AVIF", "HEIC", "JXL")
 _MAX_SIDE = {"JPEG": 65500, "WEBP": 16383, "AVIF": 32768, "HEIC": 32768}
@@ -40,6 +47,11 @@ _SHALLOW = ("JPEG", "BMP", "WEBP", "AVIF", "HEIC")
 def is_photo_name(path: str | os.PathLike[str]) -> bool:
     """Whether the name ends like that of a photo, in upper or lower case."""
     return format_of(path) is not None
+
+
+def is_unread_picture(path: str | os.PathLike[str]) -> bool:
+    """Whether the name ends like that of a picture in a format that is not read here."""
+    return Path(path).suffix.lower() in UNREAD
 
 
 def format_of(path: str | os.PathLike[str]) -> str | None:
