@@ -192,10 +192,14 @@ def _smooth_noise(
     return np.asarray(np.clip(noise, low, high), np.float32)
 
 
-def _drawn(
+def draw_paths(
     paths: list[tuple[Points, Points]], shape: tuple[int, int], softness: float, pad: float = 4
 ) -> tuple[int, int, Floats] | None:
-    """Paths with widths as an opacity map: (top, left, (h, w)); None where all of it is outside.
+    """Paths as an opacity map: (top, left, (h, w)) in [0, 1]; None where all of them are outside.
+
+    paths: of each the points (n, 2), x and y, and its n widths, all in pixels of a picture of
+    `shape`. softness: sigma of a blur in pixels; pad: pixels around them that belong to the map.
+
 
     Drawn at four times the size and shrunk, so that a width of half a pixel is half as opaque.
     """
@@ -259,7 +263,7 @@ def _scratch(shape: tuple[int, int], rng: np.random.Generator, scale: float) -> 
     for twin in range(1 if rng.random() < 0.75 else int(rng.integers(2, 5))):
         offset = rng.normal(0, 6 * scale, 2) * (twin > 0)
         points = _path(start + offset, heading, length * rng.uniform(0.5, 1), bend, rng)
-        drawn = _drawn([(points, _widths(len(points), width, rng))], shape,
+        drawn = draw_paths([(points, _widths(len(points), width, rng))], shape,
                        scale * rng.uniform(0.2, 0.9))  # fmt: skip
         if drawn:
             top, left, opacity = drawn
@@ -282,7 +286,7 @@ def _nicks(shape: tuple[int, int], rng: np.random.Generator, scale: float) -> It
         length = scale * float(np.exp(rng.uniform(math.log(3), math.log(40))))
         points = _path(_start(shape, rng), main + rng.normal(0, spread), length, 0.4, rng)
         width = scale * float(np.exp(rng.uniform(math.log(0.4), math.log(1.8))))
-        drawn = _drawn([(points, _widths(len(points), width, rng))], shape, softness)
+        drawn = draw_paths([(points, _widths(len(points), width, rng))], shape, softness)
         if drawn:
             top, left, opacity = drawn
             yield Artefact(top, left, opacity * np.float32(rng.uniform(0.3, 1)), colour)
@@ -309,9 +313,9 @@ def _cracked(
     scale: float,
 ) -> Iterator[Artefact]:  # fmt: skip
     """Broken emulsion: the paper's white in the middle, a dark rim where the layer lifts."""
-    shadow = _drawn([(p + scale * rng.normal(0, 0.5, 2), w * 1.8 + scale) for p, w in paths], shape,
-                    scale * rng.uniform(0.6, 1.2))  # fmt: skip
-    core = _drawn(paths, shape, scale * rng.uniform(0.15, 0.5))
+    rims = [(p + scale * rng.normal(0, 0.5, 2), w * 1.8 + scale) for p, w in paths]
+    shadow = draw_paths(rims, shape, scale * rng.uniform(0.6, 1.2))
+    core = draw_paths(paths, shape, scale * rng.uniform(0.15, 0.5))
     if shadow and core:
         if rng.random() < 0.8:
             top, left, opacity = shadow
@@ -350,7 +354,9 @@ def _crease(shape: tuple[int, int], rng: np.random.Generator, scale: float) -> I
     across = across / max(1e-6, float(np.linalg.norm(across)))
     band = scale * rng.uniform(3, 9)
     for side, colour in ((1, np.ones(3, np.float32)), (-1, np.zeros(3, np.float32))):
-        drawn = _drawn([(points + across * side * band / 2, np.full(steps, band))], shape, band / 2)
+        drawn = draw_paths(
+            [(points + across * side * band / 2, np.full(steps, band))], shape, band / 2
+        )
         if drawn:
             top, left, opacity = drawn
             yield Artefact(top, left, opacity * np.float32(rng.uniform(0.02, 0.12)), colour)
@@ -396,8 +402,8 @@ def _fold(shape: tuple[int, int], rng: np.random.Generator, scale: float) -> Ite
 def _flank(
     points: Points, reach: Points, wear: Floats, shape: tuple[int, int], softness: float
 ) -> tuple[int, int, Floats] | None:
-    """One side of a path as an opacity map, as `_drawn` returns it: full at the path, falling off
-    to a sixth at `reach` pixels to its right (its left, where negative), where it ends.
+    """One side of a path as an opacity map, as `draw_paths` returns it: full at the path,
+    falling off to a sixth at `reach` pixels to its right (its left, where negative), where it ends.
 
     wear: shares of the opacity, spread evenly along the path.
     """
@@ -502,7 +508,7 @@ def _hair(shape: tuple[int, int], rng: np.random.Generator, scale: float) -> Ite
     kernel = np.hanning(9) / np.hanning(9).sum()
     smooth = [np.interp(fine, np.arange(len(points)), points[:, axis]) for axis in (0, 1)]
     curve = np.stack([np.convolve(np.pad(s, 4, "edge"), kernel, "valid") for s in smooth], 1)
-    drawn = _drawn([(curve, np.full(len(curve), scale * rng.uniform(0.7, 2.0)))], shape,
+    drawn = draw_paths([(curve, np.full(len(curve), scale * rng.uniform(0.7, 2.0)))], shape,
                    scale * rng.uniform(0.2, 0.6))  # fmt: skip
     if drawn:
         top, left, opacity = drawn
@@ -518,7 +524,7 @@ def _lint(shape: tuple[int, int], rng: np.random.Generator, scale: float) -> Ite
         points = _path(centre + rng.normal(0, 4 * scale, 2), rng.uniform(0, 2 * math.pi),
                        scale * rng.uniform(8, 45), rng.uniform(2, 7), rng)  # fmt: skip
         paths.append((points, np.full(len(points), scale * rng.uniform(0.6, 1.6))))
-    drawn = _drawn(paths, shape, scale * rng.uniform(0.2, 0.7))
+    drawn = draw_paths(paths, shape, scale * rng.uniform(0.2, 0.7))
     if drawn:
         top, left, opacity = drawn
         yield Artefact(top, left, opacity * np.float32(rng.uniform(0.4, 1)), colour)

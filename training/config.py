@@ -14,7 +14,7 @@ CONFIGS = Path(__file__).parent / "configs"
 Part = TypeVar("Part")
 OPTIMIZERS = ("adamw", "muon")
 #: Where the layers of damage come from that a detector learns to find, or that there is none.
-LAYERS = ("aged", "folds", "film", "frames", "drawn", "none")
+LAYERS = ("aged", "folds", "film", "frames", "drawn", "curves", "blots", "none")
 LOSSES = ("absolute", "root")
 
 
@@ -128,10 +128,12 @@ class Config:
     fall_share: float = 0.0
     #: For a detector: kinds of layers of damage, and their shares of the patches.
     layers: dict[str, float] = field(default_factory=dict)
+    #: How many layers of each kind are drawn.
+    layer_count: int = 200
 
     def __post_init__(self) -> None:
         """Raise ConfigError for numbers with which no run can be made."""
-        for name in ("patch", "batch", "epochs", "warmup_steps"):
+        for name in ("patch", "batch", "epochs", "warmup_steps", "layer_count"):
             _check_whole((getattr(self, name),), name)
         for name in ("learning_rate", "weight_decay", "known_weight", "square_weight", "ema_decay",
                      "coarse_share", "grey_share", "shrink_share", "fall_share"):  # fmt: skip

@@ -6,7 +6,7 @@ seen; those pixels count for nothing.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 import cv2
 import numpy as np
@@ -111,13 +111,14 @@ class Detecting:
         # In a grey photo scanned in grey the damage is grey too: colour must not give it away.
         if layer and is_grey(patch) and rng.random() < GREY_SCANS:
             layer = layer.greyed()
+        sound = patch
         patch, label = damaged(patch, layer)
         # A print was toned or has yellowed with its damage; then colour does not give that away.
         if layer and rng.random() < RETONED:
-            patch = retoned(patch, rng)
+            patch, sound = alike(retoned, patch, sound, rng)
         if rng.random() < 0.8:
-            patch = scanned(patch, rng)
-        return beyond(patch, label, edges)
+            patch, sound = alike(scanned, patch, sound, rng)
+        return beyond(patch, seen(label, patch, sound), edges)
 
 
 #: The sides and corners of a photo, down and across: see `Layers.crop`.
@@ -167,6 +168,29 @@ def cut(
         patch = np.asarray(cv2.resize(patch, (side, side), interpolation=way), np.uint8)
     # Mirrored, the first edge would be the last.
     return patch[:, ::-1] if rng.random() < 0.5 and not edges[1] else patch
+
+
+def alike(
+    change: Callable[[Array, np.random.Generator], Array],
+    damaged: Array,
+    sound: Array,
+    rng: np.random.Generator,
+) -> tuple[Array, Array]:
+    """The same change, drawn once, of a damaged photo and of what it was before."""
+    seed = int(rng.integers(2**32))
+    changed, before = (change(p, np.random.default_rng(seed)) for p in (damaged, sound))
+    return changed, before
+
+
+def seen(label: Array, damaged: Array, sound: Array) -> Array:
+    """Labels (h, w) after what the photo went through since it was damaged.
+
+    damaged, sound: uint8 (h, w, 3), the same photo with its damage and without it. Where a blurred
+    or repacked scratch differs by less than `VISIBLE` by now, it is FAINT; and so is what it was
+    blurred into.
+    """
+    visible = (cv2.absdiff(damaged, sound) >= VISIBLE * 255).any(2)
+    return np.where(visible == (label == 1), label, np.uint8(FAINT))
 
 
 def is_grey(picture: Array) -> bool:
@@ -221,13 +245,14 @@ def enlarged(coarse: Tensor) -> Tensor:
 
 
 def detection_loss(odds: Tensor, labels: Tensor) -> Tensor:
-    """Cross entropy plus half of 1 - Dice, over all pixels that count (Milletari et al. 2016)."""
+    """Cross entropy plus a quarter of 1 - Dice (Milletari et al. 2016), over all pixels that
+    count."""
     counts = (labels != FAINT).float()
     wanted = (labels == 1).float()
     entropy = F.binary_cross_entropy_with_logits(odds, wanted, counts, reduction="sum")
     chance = odds.sigmoid() * counts
     dice = (2 * (chance * wanted).sum() + 1) / (chance.sum() + wanted.sum() + 1)
-    return entropy / counts.sum().clamp(min=1) + 0.5 * (1 - dice)
+    return entropy / counts.sum().clamp(min=1) + 0.25 * (1 - dice)
 
 
 @torch.no_grad()
@@ -257,7 +282,8 @@ def validation_samples(held_out: Pictures, multiple: int = 16) -> list[tuple[Arr
         picture = sound
         if index % 6:
             picture, label = aged(sound, rng)
-        samples.append((scanned(picture, rng), label))
+        picture, sound = alike(scanned, picture, sound, rng)
+        samples.append((picture, seen(label, picture, sound)))
     return samples
 
 

@@ -44,7 +44,7 @@ from inpaintcli.mask import MaskTools, grow
 from training import film
 from training.command import shell_command
 from training.data import DataError, Pictures, load, spread
-from training.detecting import FAINT, aged, auc
+from training.detecting import FAINT, aged, alike, auc, seen
 from training.layers import HELD_OUT_FRAMES
 
 Array = NDArray[np.uint8]
@@ -217,8 +217,10 @@ def _aged(
     """What makes an old-looking, damaged and scanned photograph, and its labels."""
 
     def damage(picture: Array, rng: np.random.Generator) -> tuple[Array, Array]:
-        damaged, label = aged(old(picture, rng), rng, kinds)
-        return scanned(damaged, rng), label
+        sound = old(picture, rng)
+        damaged, label = aged(sound, rng, kinds)
+        damaged, sound = alike(scanned, damaged, sound, rng)
+        return damaged, seen(label, damaged, sound)
 
     return damage
 
@@ -243,7 +245,8 @@ def framed(
     label = _none(picture)
     label[opacity[..., 0] > 0.02] = FAINT
     label[(np.abs(after - before) >= aging.VISIBLE).any(2)] = 1
-    return scanned(np.rint(after * 255).astype(np.uint8), rng), label
+    damaged, sound = alike(scanned, np.rint(after * 255).astype(np.uint8), sound, rng)
+    return damaged, seen(label, damaged, sound)
 
 
 def _none(picture: Array) -> Array:

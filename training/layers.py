@@ -1,5 +1,8 @@
 """Layers of damage to lay over photographs, for a detector to find: drawn once a run.
 
+Not only what `inpaint damage --kind aged` draws: damage on other prints looks otherwise, and what
+is only known from one generator is not found on them.
+
 A layer is what all its artefacts together leave of a photo (opacity) and put in its place (colour,
 premultiplied). To draw damage anew for each patch would take longer than to train on it; a few
 hundred layers, cut anywhere, turned, mirrored and laid over any photo, repeat nothing.
@@ -16,7 +19,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from inpaintcli.aging import Artefact, artefacts, dark, paper
+from inpaintcli.aging import Artefact, artefacts, dark, draw_paths, paper
 from inpaintcli.damage import Kind, draw_mask
 from training import film
 from training.config import ConfigError
@@ -26,6 +29,8 @@ Floats = NDArray[np.float32]
 
 #: Frames of the film whose artefacts no layer has: to measure with.
 HELD_OUT_FRAMES = ("frame-5", "frame-6")
+#: Share of the aged layers whose damage is as thin as on photos of 300 to 500 px.
+SMALL = 0.4
 
 
 @dataclass(frozen=True)
@@ -63,7 +68,7 @@ class Layers:
         self.shares /= self.shares.sum()
         rng = np.random.default_rng([seed, 5])
         draw: dict[str, Callable[[np.random.Generator], Layer]] = {
-            "aged": aged, "folds": folds, "drawn": drawn,
+            "aged": aged, "folds": folds, "drawn": drawn, "curves": curves, "blots": blots,
         }  # fmt: skip
         if {"film", "frames"} & set(self.kinds) and artefacts is None:
             raise ConfigError("layers of kind film or frames: give the tar with --film")
@@ -142,7 +147,9 @@ def folds(rng: np.random.Generator) -> Layer:
 
 def _aged(rng: np.random.Generator, amount: float, kinds: Collection[str] | None = None) -> Layer:
     sheet = _Sheet()
-    scale = math.exp(rng.uniform(math.log(0.45), math.log(2.5)))
+    # As on small photos, where nearly all is thin; the others as on any.
+    most = 0.8 if rng.random() < SMALL else 2.5
+    scale = math.exp(rng.uniform(math.log(0.45), math.log(most)))
     for artefact in artefacts((SIDE, SIDE), rng, amount, kinds, scale):
         sheet.add(artefact)
     return sheet.done()
@@ -208,3 +215,54 @@ def drawn(rng: np.random.Generator) -> Layer:
         strength = np.float32(rng.uniform(0.3, 1))
         sheet.add(Artefact(0, 0, opacity * strength, np.asarray(colour, np.float32)))
     return sheet.done()
+
+
+def curves(rng: np.random.Generator) -> Layer:
+    """Plain curved scratches: even or tapering, hard or soft, from hair-thin to 5 px wide, a few or
+    many, all of one colour or each of its own."""
+    sheet = _Sheet()
+    shared = _ink(rng) if rng.random() < 0.6 else None
+    hard = rng.random() < 0.5
+    for _ in range(int(math.exp(rng.uniform(0, math.log(40))))):
+        # A cubic Bézier curve, of any size.
+        corners = rng.uniform(0, SIDE, (1, 2)) + rng.normal(0, 1, (4, 2)) * rng.uniform(10, 250)
+        t = np.linspace(0, 1, 64)[:, None]
+        weights = np.hstack([(1 - t) ** 3, 3 * t * (1 - t) ** 2, 3 * t * t * (1 - t), t**3])
+        width = math.exp(rng.uniform(math.log(0.5), math.log(5)))
+        taper = np.sin(np.linspace(0.1, math.pi - 0.1, 64)) if rng.random() < 0.4 else np.ones(64)
+        softness = 0.0 if hard else float(rng.uniform(0.3, 1.2))
+        curve = draw_paths([(weights @ corners, width * taper)], (SIDE, SIDE), softness)
+        if curve:
+            top, left, opacity = curve
+            colour = _ink(rng) if shared is None else shared
+            sheet.add(Artefact(top, left, opacity * np.float32(rng.uniform(0.35, 1)), colour))
+    return sheet.done()
+
+
+def blots(rng: np.random.Generator) -> Layer:
+    """Irregular areas where mould, water or glue took the picture away, or left their own."""
+    sheet = _Sheet()
+    for _ in range(int(rng.integers(1, 4))):
+        height = np.zeros((SIDE, SIDE), np.float32)
+        size = math.exp(rng.uniform(math.log(15), math.log(160)))
+        for octave in range(4):
+            cells = max(2, round(SIDE / size * 2**octave))
+            noise = rng.standard_normal((cells, cells), np.float32) / np.float32(2**octave)
+            height += cv2.resize(noise, (SIDE, SIDE), interpolation=cv2.INTER_CUBIC)
+        level = np.quantile(height, rng.uniform(0.88, 0.985))
+        # So steep that an edge is one to a few pixels wide.
+        steep = size / math.exp(rng.uniform(0, math.log(8)))
+        cover = np.clip((height - level) * np.float32(steep) + 0.5, 0, 1)
+        colour = np.broadcast_to(_ink(rng), (SIDE, SIDE, 3))
+        grain = rng.standard_normal((SIDE, SIDE, 1), np.float32) * np.float32(rng.uniform(0, 0.05))
+        strength = np.float32(rng.uniform(0.3, 1))
+        sheet.add(Artefact(0, 0, cover * strength, np.clip(colour + grain, 0, 1)))
+    return sheet.done()
+
+
+def _ink(rng: np.random.Generator) -> Floats:
+    """Paper, dirt, or any colour."""
+    choice = rng.random()
+    if choice < 0.85:
+        return paper(rng) if choice < 0.5 else dark(rng)
+    return np.asarray(rng.random(3), np.float32)

@@ -35,11 +35,12 @@ from training.config import load as load_config
 from training.data import DataError, Pictures, spread
 from training.data import load_all as load_pictures
 from training.detecting import Detecting
+from training.growing import begin_with, fits
 from training.inpainting import Inpainting
 from training.layers import Layers
 from training.masks import SIDE, Sheets
 from training.muon import Muon
-from training.networks import DETECTOR, GROWING, GUESSING, NETWORKS, build, multiple_of
+from training.networks import DETECTOR, GUESSING, NETWORKS, build, multiple_of
 from training.task import Task
 
 Method = StrEnum("Method", {name: name for name in NETWORKS})  # type: ignore[misc]
@@ -117,7 +118,9 @@ def main(
         )
         if start:
             earlier = Checkpoint.load(start)
-            if earlier.name != state.name or not fits(earlier, state):
+            if earlier.name != state.name or not fits(
+                state.name, earlier.config.network, settings.network
+            ):
                 raise CheckpointError(f"{start}: holds another network ({earlier.name})")
             state.averaged = earlier.averaged
             state.begun = earlier.trained_on
@@ -173,7 +176,7 @@ def task_of(
     """What the network of a run learns."""
     config = state.config
     if state.name == DETECTOR:
-        layers = Layers(config.layers, state.seed, film)
+        layers = Layers(config.layers, state.seed, film, config.layer_count)
         return Detecting(train, held_out, config, device, layers)
     sheets = Sheets(config.damage, state.seed, film) if config.damage.kinds else None
     return Inpainting(train, held_out, config, device, sheets)
@@ -208,11 +211,9 @@ def fit(
         network.load_state_dict(state.weights)
         optimizer.load_state_dict(state.optimizer)
     elif state.averaged:
-        network.load_state_dict({**network.state_dict(), **state.averaged})
-    averaged = {
-        name: state.averaged.get(name, value).detach().clone().to(device)
-        for name, value in network.state_dict().items()
-    }
+        begin_with(network, state.averaged)
+    kept = state.averaged if state.step else network.state_dict()
+    averaged = {name: value.detach().clone().to(device) for name, value in kept.items()}
     per_epoch = math.ceil(len(train) / config.batch)
     total = per_epoch * config.epochs
     count = sum(parameter.numel() for parameter in network.parameters())
@@ -303,17 +304,6 @@ def fit(
         if not state.history or state.history[-1]["step"] != state.step:
             validate(running, scheduled=False)
         console.print(f"last.pt and best.pt are in {out}", markup=False)
-
-
-def fits(earlier: Checkpoint, state: Checkpoint) -> bool:
-    """True where a run can begin with the weights of an earlier one: they are of the same network,
-    or of one with fewer blocks, where a block begins as no change."""
-    old, new = earlier.config.network, state.config.network
-    before, now = (sizes.dilations or (1,) * sizes.depths[-1] for sizes in (old, new))
-    if state.name not in GROWING or before != now[: len(before)]:
-        return old == new
-    deeper = all(few <= many for few, many in zip(old.depths, new.depths, strict=False))
-    return deeper and old.widths == new.widths
 
 
 def may_change_length(state: Checkpoint, settings: Config, pictures: int) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -136,7 +137,7 @@ def test_the_loss_is_its_formula() -> None:
         count += 1
     dice = (2 * both + 1) / (chances + wanted + 1)
     assert float(detection_loss(odds, labels)) == pytest.approx(
-        entropy / count + 0.5 * (1 - dice), rel=1e-5
+        entropy / count + 0.25 * (1 - dice), rel=1e-5
     )
 
 
@@ -388,6 +389,51 @@ def test_the_tone_of_some_prints_lies_over_their_damage(monkeypatch: pytest.Monk
         assert (label == 1).sum() == 32
         red_over_blue = patch[label == 1].astype(int) @ (1, 0, -1)
         assert np.abs(red_over_blue).max() < 100
+
+
+def test_labels_are_by_what_is_left_to_see() -> None:
+    rng = np.random.default_rng(3)
+    sound = rng.integers(20, 230, (40, 30, 3), np.uint8)
+    damaged = (sound + rng.integers(-20, 21, sound.shape)).astype(np.uint8)
+    before = rng.choice(np.array([0, 1, FAINT], np.uint8), (40, 30))
+    labels = detecting.seen(before, damaged, sound)
+    assert labels.dtype == np.uint8
+    cases = set()
+    for y, x in np.ndindex(40, 30):
+        change = max(abs(int(damaged[y, x, c]) - int(sound[y, x, c])) for c in range(3))
+        case = (int(before[y, x]), change >= VISIBLE * 255)
+        expected = {(0, False): 0, (1, True): 1}.get(case, FAINT)
+        assert labels[y, x] == expected
+        cases.add(case)
+    assert len(cases) == 6
+
+
+def test_a_scratch_that_the_scan_blurs_away_is_faint(monkeypatch: pytest.MonkeyPatch) -> None:
+    def blurred(picture: Array, rng: np.random.Generator) -> Array:
+        return np.asarray(cv2.GaussianBlur(picture, (0, 0), 2), np.uint8)
+
+    monkeypatch.setattr(detecting, "look_old", as_it_is)
+    monkeypatch.setattr(detecting, "scanned", blurred)
+    for name in ("AT_EDGES", "GREY_SCANS", "RETONED"):
+        monkeypatch.setattr(detecting, name, 0)
+    scratches = Layer(np.zeros((32, 32, 3), np.uint8), np.zeros((32, 32, 1), np.uint8))
+    scratches.opacity[:, 6], scratches.colour[:, 6] = 30, 30  # 6 % more light, 1 px wide
+    scratches.opacity[:, 20:26] = 255
+    grey = np.full((40, 40, 3), 120, np.uint8)
+    task = task_with(scratches, [grey])
+    rng = np.random.default_rng(0)
+    samples = [task._sample(grey, rng) for _ in range(20)]
+    # Most are scanned, not all.
+    sharp = [label for patch, label in samples if (patch[:, 19] == 120).all()]
+    blurry = [label for patch, label in samples if (patch[:, 19] < 120).all()]
+    assert len(sharp) + len(blurry) == 20
+    assert all((label[:, (6, 20, 25)] == 1).all() for label in sharp)
+    assert sharp
+    for label in blurry:
+        assert (label[:, 6] == FAINT).all()
+        assert (label[:, 20:26] == 1).all()
+        # What the broad one was blurred into is none, and is not sound either.
+        assert (label[:, (19, 26)] == FAINT).all()
 
 
 def test_undamaged_patches_have_no_labels() -> None:

@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from inpaintcli.aging import Artefact
 from tests.training import Outlines, film_tar
 from training import film, layers
-from training.config import ConfigError
+from training.config import LAYERS, ConfigError
 from training.data import DataError
 from training.layers import HELD_OUT_FRAMES, Layer, Layers
 
-EVERY = {"aged": 1.0, "folds": 1.0, "film": 1.0, "frames": 1.0, "drawn": 1.0}
+EVERY = {kind: 1.0 for kind in LAYERS if kind != "none"}
 SIDE = 64
 #: A speck every 100 px of a frame, for training, and two frames that are nothing but damage.
 SPECKS: Outlines = [

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -37,6 +36,7 @@ learning_rate = 5e-3
 optimizer = "muon"
 shrink_share = 0.5
 fall_share = 0.4
+layer_count = 3
 
 [network]
 widths = [8, 8]
@@ -56,10 +56,9 @@ FRAMES = {"frame-1": [[(5, 5), (60, 9), (50, 80)], [(90, 20), (120, 90)]]}
 
 
 @pytest.fixture(autouse=True)
-def few_small_layers(monkeypatch: pytest.MonkeyPatch) -> None:
+def small_layers(monkeypatch: pytest.MonkeyPatch) -> None:
     """Layers are drawn anew for every run."""
     monkeypatch.setattr(layers, "SIDE", 64)
-    monkeypatch.setattr(train, "Layers", partial(Layers, count=3))
 
 
 @pytest.fixture(scope="module")
