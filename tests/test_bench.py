@@ -301,7 +301,7 @@ def wait_for(look: Callable[[], T]) -> T:
         (["photos", "--timeout", "inf"], "--timeout inf"),
         (["photos", "--limit", "0"], "--limit 0"),
         (["photos", "-o", "r.pdf"], "r.pdf"),
-        (["photos", "-o", "there.md"], "there.md exists already"),
+        (["photos", "-o", "there.md"], "there.md: exists already"),
         (["photos", "--device", "gpu"], "unknown device 'gpu'"),
         (["photos", "--mask", "masks"], "--mask without --reference"),
         (["photos", "--reference", "photos"], "--reference without --mask"),

@@ -41,10 +41,14 @@ SCORES_OF_DETECTOR = (
 
 def main() -> None:
     """Write the page."""
+    write_whole(WEIGHTS / "README.md", text().encode())
+
+
+def text() -> str:
+    """The page, as markdown: a card for each of the shipped files."""
     names = [file for name in NETWORKS for file in (name, ON_CPU.get(name)) if file]
     paths = [*(WEIGHTS / f"{name}.onnx" for name in names), *DETECTORS]
-    pages = [HEAD, *map(page, paths)]
-    write_whole(WEIGHTS / "README.md", "\n".join(pages).encode())
+    return "\n".join([HEAD, *map(page, paths)])
 
 
 def page(path: Path) -> str:

@@ -27,12 +27,12 @@ from inpaintcli.bench import (
 from inpaintcli.bench_report import Bench, Gallery
 from inpaintcli.cli import options
 from inpaintcli.cli.progress import Bars
-from inpaintcli.cli.running import passed_over
+from inpaintcli.cli.running import check_report, passed_over
 from inpaintcli.damage import Kind
 from inpaintcli.errors import ExitCode, PhotoError, UsageError, reason
 from inpaintcli.files import write_whole
 from inpaintcli.filling import Progress
-from inpaintcli.pairing import Beside, Found, Pairs, check_folder, find
+from inpaintcli.pairing import Beside, Found, Pairs, find
 from inpaintcli.runtime import check_device
 from inpaintcli.stopping import Stop
 
@@ -126,7 +126,8 @@ def bench(
     Examples: `inpaint bench photos --limit 5 -o report.html`,
     `inpaint bench damaged --mask masks --reference originals`
     """  # fmt: skip
-    _check_reports(out or (), overwrite)
+    for path in out or ():
+        check_report(path, _REPORTS, "-o", overwrite=overwrite)
     check_device(device)
     if not 0 < timeout < math.inf:
         raise UsageError(f"--timeout {timeout:g}: must be a number of seconds above 0")
@@ -175,17 +176,6 @@ def bench(
     if failed or trouble:
         return ExitCode.PHOTO_FAILED
     return ExitCode.MODEL if all(result.error for result in results) else ExitCode.DONE
-
-
-def _check_reports(paths: Sequence[Path], overwrite: bool) -> None:
-    for path in paths:
-        if path.suffix.lower() not in _REPORTS:
-            raise UsageError(f"-o {path}: name a .html, a .md or a .json")
-        if path.is_dir():
-            raise UsageError(f"-o {path}: is a folder: name a file")
-        if path.exists() and not overwrite:
-            raise UsageError(f"{path} exists already: --overwrite replaces it")
-        check_folder(path.parent)
 
 
 def _words(text: str, option: str) -> list[str]:

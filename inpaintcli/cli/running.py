@@ -85,6 +85,18 @@ def passed_over(passed: Sequence[Path]) -> list[str]:
     return [why] if passed else []
 
 
+def check_report(path: Path, suffixes: Sequence[str], option: str, *, overwrite: bool) -> None:
+    """Raise UsageError, before any work, unless a report of one of the formats can go there."""
+    if path.suffix.lower() not in suffixes:
+        raise UsageError(f"{option} {path}: name a {' or a '.join(suffixes)}")
+    if path.exists() and not path.is_file():
+        what = "a folder" if path.is_dir() else "no regular file"
+        raise UsageError(f"{option} {path}: is {what}: name a file")
+    if path.exists() and not overwrite:
+        raise UsageError(f"{option} {path}: exists already: --overwrite replaces it")
+    check_folder(path.parent, option)
+
+
 def _counted(number: int, noun: str) -> tuple[str, str]:
     """So many of what the noun says, and the pronoun for them."""
     return (f"{number} {noun}s", "them") if number > 1 else (f"{number} {noun}", "it")
@@ -116,16 +128,9 @@ class Telling:
         taken = {real(path) for job in jobs for path in (*job.beside.paths, *job.written.paths)}
         taken |= {real(path) for path in plan.order}
         for path in self.reports:
-            if path.suffix.lower() not in (".jsonl", ".html"):
-                raise UsageError(f"--report {path}: name a .jsonl or a .html")
             if real(path) in taken:
                 raise UsageError(f"--report {path}: is a file of this run: choose another name")
-            if path.exists() and not path.is_file():
-                what = "a folder" if path.is_dir() else "no regular file"
-                raise UsageError(f"--report {path}: is {what}: name a file")
-            if path.exists() and not overwrite:
-                raise UsageError(f"--report {path}: exists already: --overwrite replaces it")
-            check_folder(path.parent, "--report")
+            check_report(path, (".jsonl", ".html"), "--report", overwrite=overwrite)
             taken.add(real(path))
 
     @property
