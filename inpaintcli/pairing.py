@@ -226,8 +226,10 @@ class Partners:
         candidates = self._candidates(found)
         if not candidates:
             names = f"{found.key}.*" + (f" and {found.key}{self.mark}.*" if self.mark else "")
+            itself = any(key in self._by_key for key in self._keys(found))
+            but = " but the photo itself" if itself else ""
             raise PhotoError(
-                f"{found.path}: no {self.what} for it in {self.path}: looked for {names}"
+                f"{found.path}: no {self.what} for it in {self.path}{but}: looked for {names}"
             )
         if len(candidates) > 1:
             names = ", ".join(path.name for path in candidates)
