@@ -1,11 +1,12 @@
 """How many megapixels a second are restored and searched for damage on a GPU, and how much of that
-time the network takes: what is left of it, the CPU works and the GPU waits.
+time is spent in ONNX Runtime: copies to and from the GPU and the planning of convolutions, which are
+the CPU's, are in it. In the rest of the time the GPU waits.
 
     python benchmarks/gpu.py --megapixels 1,12,100 --runs 3 --device cuda:1
 
 Photos are made of squares of a megapixel of one demo photo with 5 % scratches. Reading and writing
-files is not counted, loading the networks neither. The first run of a size is told apart: for every
-new shape of tiles cuDNN has to choose how to compute it. `--device cpu` runs the same files, in
+files is not counted, loading the networks neither. The first run of a size is told apart: in it
+memory of the GPU is taken and its code loaded. `--device cpu` runs the same files, in
 float, to compare with.
 """
 
@@ -54,13 +55,13 @@ class Timed(Session):
 def main(
     megapixels: Annotated[str, typer.Option(help="Sizes of photos, with commas.")] = "1,12,100",
     runs: Annotated[int, typer.Option(min=1, help="After the first of each size.")] = 3,
-    device: Annotated[str, typer.Option(help="cuda, cuda:N or cpu.")] = "cuda",
+    device: Annotated[str, typer.Option(help="cuda, cuda:N, auto or cpu.")] = "cuda",
     batch_size: Annotated[
         int | None, typer.Option(min=1, help="Tiles a call, to restore. [default: as it fits]")
     ] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="[default: all cores]")] = None,
 ) -> None:
-    """Print megapixels a second, and the share of the time that is spent in the network."""
+    """Print megapixels a second, and the share of the time that is spent in the sessions."""
     try:
         sizes = _sizes(megapixels)
         filling = Timed(WEIGHTS / "photo.onnx", device, threads)
@@ -70,7 +71,7 @@ def main(
         print(f"gpu.py: {error}", file=sys.stderr)
         raise SystemExit(int(error.exit_code)) from None
     cv2.setNumThreads(threads or usable_cores())
-    table = Table("what", "MP", "MP/s (median)", "spread", "in the network", "first run (s)")
+    table = Table("what", "MP", "MP/s (median)", "spread", "in the session", "first run (s)")
     for size in sizes:
         pixels, mask = make(size)
 
@@ -87,7 +88,7 @@ def main(
                 name, str(size), f"{size / median:.2f}",
                 f"{(max(seconds) - min(seconds)) / median:.0%}", f"{share:.0%}", f"{first:.2f}",
             )  # fmt: skip
-    Console(highlight=False).print(f"{device}, {runs} runs after the first", table)
+    Console(highlight=False).print(f"{filling.device}, {runs} runs after the first", table)
 
 
 def measure(

@@ -116,6 +116,8 @@ def load_detector(
         if session.device == "cuda":
             return Detector(session)
         device = "cpu"  # It was tried.
+    elif device.startswith("auto"):
+        device = "cpu"
     return Detector(_opened(DETECTOR, device, threads))
 
 

@@ -165,9 +165,11 @@ class _Run:
         batch = self.batch_size or max(1, pixels // (grid.height * grid.width))
         shape = (level.wanted.shape[0], level.wanted.shape[1])
         blend = tiling.Blend(shape, grid)
+        rows_of_tiles = tiling.plan(level.wanted, grid)
+        batch = min(batch, max((len(row.lefts) for row in rows_of_tiles), default=1))
         # Filled pixels must not be read by the next row of tiles as if they were known, so the
         # mask stays as it is while the pixels change beneath it.
-        for row in tiling.plan(level.wanted, grid):
+        for row in rows_of_tiles:
             blend.start(row)
             for start in range(0, len(row.lefts), batch):
                 lefts = row.lefts[start : start + batch]
@@ -175,7 +177,10 @@ class _Run:
                     level.pixels, level.damage, row.top, lefts, grid,
                     guessed=self.inpainter.card.prior,
                 )  # fmt: skip
-                blend.add(lefts, self.inpainter(images, masks))
+                if on_cuda:
+                    # cuDNN plans all anew for another number of tiles; the rest costs less.
+                    images, masks = _padded(images, batch), _padded(masks, batch)
+                blend.add(lefts, self.inpainter(images, masks)[: len(lefts)])
                 self._report(len(lefts))
             top, strip = blend.finish(row)
             rows = np.s_[top : top + len(strip)]
@@ -194,6 +199,12 @@ class _Run:
         self.done += tiles
         if self.progress:
             self.progress(self.done, self.total)
+
+
+def _padded(tiles: Floats, number: int) -> Floats:
+    """So many tiles (number, c, h, w): those, and zeros."""
+    rest = np.zeros((number - len(tiles), *tiles.shape[1:]), tiles.dtype)
+    return np.concatenate([tiles, rest]) if len(rest) else tiles
 
 
 def _put(pixels: Pixels, mask: Mask, values: Floats) -> None:

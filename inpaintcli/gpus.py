@@ -11,9 +11,11 @@ import subprocess
 from pathlib import Path
 
 SYSTEM = Path(os.environ.get("SYSTEMROOT", "C:/Windows"), "System32")
-#: One of these is where NVIDIA's driver is: on Linux, in WSL, on a Jetson, on Windows.
+#: One of these is where NVIDIA's driver is: on Linux, where its node may come with the first use,
+#: in WSL, on a Jetson, on Windows.
 DRIVERS = (
-    Path("/dev/nvidiactl"), Path("/dev/dxg"), Path("/dev/nvhost-ctrl"), SYSTEM / "nvcuda.dll",
+    Path("/dev/nvidiactl"), Path("/proc/driver/nvidia/version"), Path("/dev/dxg"),
+    Path("/dev/nvhost-ctrl"), SYSTEM / "nvcuda.dll",
 )  # fmt: skip
 #: On Linux the driver has a folder for each GPU of the machine, and a process can use those that
 #: have a node: a container sees all the folders and is given some of the nodes.

@@ -3,7 +3,10 @@ onnxruntime."""
 
 from __future__ import annotations
 
+import base64
 import contextlib
+import ctypes
+import functools
 import os
 import re
 from dataclasses import dataclass
@@ -24,9 +27,9 @@ CUDA_INSTALL = "pip install 'inpaintcli[cuda]'"
 #: What differs from ONNX Runtime's defaults on CUDA.
 CUDA_OPTIONS = {
     # Tiles have a few shapes a photo, and others in the next. By default cuDNN looks for the best
-    # way to compute every convolution in every new shape, up to ONNX Runtime 1.19 by timing all of
-    # them: half a second a shape and more, when all tiles of a photo take no longer. What it names
-    # at once is about as fast.
+    # way to compute every convolution whenever its shape is another than in the call before, up to
+    # ONNX Runtime 1.19 by timing all of them: half a second and more, when all tiles of a photo
+    # take no longer. What it names at once is about as fast.
     "cudnn_conv_algo_search": "HEURISTIC",
     # By default memory is taken in powers of two; workers share that of a GPU.
     "arena_extend_strategy": "kSameAsRequested",
@@ -57,11 +60,33 @@ def check_device(device: str) -> None:
 
 
 def may_use_cuda(device: str) -> bool:
-    """True where a session on `device` could come to run on CUDA: ONNX Runtime was built for it."""
-    if device == "cpu":
+    """True where a session on `device` could come to run on CUDA: ONNX Runtime was built for it,
+    and there is NVIDIA's driver, or CUDA was asked for and has to say that there is none."""
+    if device == "cpu" or (device.startswith("auto") and not gpus.has_driver()):
         return False
     with silence():
         return "CUDAExecutionProvider" in load_onnxruntime().get_available_providers()
+
+
+def has_cuda_libraries() -> bool:
+    """Whether CUDA's libraries seem to be installed: cuDNN, which needs the others, can be loaded.
+
+    A process that only asks this takes no memory of a GPU.
+    """
+    with silence():
+        _preload(load_onnxruntime())
+        try:
+            ctypes.CDLL("cudnn64_9.dll" if os.name == "nt" else "libcudnn.so.9")
+        except OSError:
+            return False
+    return True
+
+
+def _preload(ort: Any) -> None:
+    """Find the libraries that the extra `cuda` installs, where they are installed."""
+    if hasattr(ort, "preload_dlls"):
+        with contextlib.suppress(Exception):
+            ort.preload_dlls()
 
 
 def load_onnxruntime() -> Any:
@@ -115,7 +140,40 @@ class Session:
 
 
 #: How ONNX Runtime, CUDA, cuDNN and cuBLAS say that there is no memory left.
-_NO_MEMORY = "out of memory|failed to allocate memory|alloc_failed"
+_NO_MEMORY = "out of memory|failed to allocate memory|alloc(ation)?_failed"
+
+
+#: A model of one convolution and one sum: x float (1, 1, 4, 4) to y, the sums of 3x3 pixels plus x.
+_SMALL = base64.b64decode(
+    "CAgSADqmAQoiCgF4CgF3EgFjIgRDb252KhEKBHBhZHNAAUABQAFAAaABBwoOCgFjCgF4EgF5IgNBZGQSAWcqMwgBCAEI"
+    "AwgDEAFCAXdKJAAAgD8AAIA/AACAPwAAgD8AAIA/AACAPwAAgD8AAIA/AACAP1obCgF4EhYKFAgBEhAKAggBCgIIAQoC"
+    "CAQKAggEYhsKAXkSFgoUCAESEAoCCAEKAggBCgIIBAoCCARCBAoAEA0="
+)
+
+
+@functools.cache
+def _try_cuda(number: int) -> bool:
+    """Compute something on the GPU of that number: True where ONNX Runtime has CUDA's libraries.
+
+    A session opens where cuDNN is missing, or where the GPU is one for which nothing was built, and
+    fails when it is run first; the exception comes here, before any photo is begun.
+    """
+    ort = load_onnxruntime()
+    options = ort.SessionOptions()
+    options.log_severity_level = 4
+    session = ort.InferenceSession(
+        _SMALL, options, providers=[_cuda(number), "CPUExecutionProvider"], enable_fallback=False
+    )
+    # Where the libraries are missing it takes the CPU and raises nothing.
+    if session.get_providers()[0] != "CUDAExecutionProvider":
+        return False
+    session.run(None, {"x": np.ones((1, 1, 4, 4), np.float32)})
+    return True
+
+
+def _cuda(number: int) -> tuple[str, dict[str, Any]]:
+    """The provider on the GPU of that number."""
+    return "CUDAExecutionProvider", {"device_id": number, **CUDA_OPTIONS}
 
 
 def _open(path: Path, device: str, threads: int | None) -> onnxruntime.InferenceSession:
@@ -129,22 +187,16 @@ def _open(path: Path, device: str, threads: int | None) -> onnxruntime.Inference
         options.log_severity_level = 4
         options.inter_op_num_threads = 1
         options.intra_op_num_threads = threads or usable_cores()
-        available = ort.get_available_providers()
-        if device != "cpu" and "CUDAExecutionProvider" in available:
-            if hasattr(ort, "preload_dlls"):
-                with contextlib.suppress(Exception):
-                    ort.preload_dlls()
+        if may_use_cuda(device):
+            _preload(ort)
             number = int(device.partition(":")[2] or 0)
-            cuda = ("CUDAExecutionProvider", {"device_id": number, **CUDA_OPTIONS})
             try:
-                session = ort.InferenceSession(
-                    os.fspath(path), options, providers=[cuda, "CPUExecutionProvider"],
-                    # Else it would go over to the CPU by itself, also later, and print that.
-                    enable_fallback=False,
-                )  # fmt: skip
-                # Where CUDA's libraries are missing it does so anyway.
-                if session.get_providers()[0] == "CUDAExecutionProvider":
-                    return session
+                if _try_cuda(number):
+                    return ort.InferenceSession(
+                        os.fspath(path), options, providers=[_cuda(number), "CPUExecutionProvider"],
+                        # Else it would go over to the CPU by itself, also later, and print that.
+                        enable_fallback=False,
+                    )  # fmt: skip
             except Exception as error:
                 why = _failure(error)
         try:
@@ -176,8 +228,10 @@ def _refusal(device: str, why: str) -> ModelError:
 def _failure(error: Exception) -> str:
     """What CUDA said in an error of ONNX Runtime's, or nothing: the rest is where in its source."""
     # "/onnxruntime_src/...cc:129 ... CUDA failure 2: out of memory ; GPU=0 ; hostname=... ; ..."
-    found = re.search(r" failure \d+: ([^;\n]*[^;\s])|(Invalid device ID: \d+)", str(error))
-    return found[1] or found[2] if found else ""
+    found = re.search(
+        r" failure \d+: ([^;\n]*[^;\s])|(Invalid device ID: \d+)|(cuDNN is unavailable)", str(error)
+    )
+    return next(filter(None, found.groups())) if found else ""
 
 
 def usable_cores() -> int:

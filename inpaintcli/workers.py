@@ -28,7 +28,7 @@ from inpaintcli.files import abandon
 from inpaintcli.filling import Progress
 from inpaintcli.jobs import Job, Outcome, Recipe
 from inpaintcli.photo import deflate
-from inpaintcli.runtime import may_use_cuda, usable_cores
+from inpaintcli.runtime import has_cuda_libraries, may_use_cuda, usable_cores
 from inpaintcli.stopping import SIGNALS, Stop
 
 #: Bytes that a worker takes for a photo of 12 megapixels; workers by default take no more than half
@@ -69,7 +69,7 @@ def crew(
 
 def _gpus(device: str) -> int:
     """How many GPUs the work could come to be done by; loads nothing to find out."""
-    if (device == "auto" and not gpus.has_driver()) or not may_use_cuda(device):
+    if not may_use_cuda(device) or (device == "auto" and not has_cuda_libraries()):
         return 0
     known = None if ":" in device else gpus.count()
     if known is None or device == "cuda":
@@ -161,7 +161,9 @@ def run(
                 elif lost and job and not stopping:
                     why = answer if isinstance(answer, InpaintError) else f"{job.photo}: {answer}"
                     yield failed(job, str(why))
-                if lost and (isinstance(answer, _Death) or not job):
+                if lost:
+                    # Also one whose model failed: where a GPU has failed once, nothing more works
+                    # in that process.
                     living.remove(worker)
                     worker.end()
                     stillborn = 0 if job else stillborn + 1

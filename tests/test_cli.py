@@ -352,7 +352,8 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
     stand-in sees it; restoring is by Telea, the quickest."""
     save(tmp_path / "print.png", scratched())
     stand_in = detector_file(tmp_path / "detector.onnx")
-    monkeypatch.setattr(sys.modules["inpaintcli.detect"], "DETECTOR", stand_in)
+    for name in ("DETECTOR", "DETECTOR_ON_CUDA"):
+        monkeypatch.setattr(sys.modules["inpaintcli.detect"], name, stand_in)
     monkeypatch.chdir(tmp_path)
 
     def call(command: str, *arguments: object) -> Ran:

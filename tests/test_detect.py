@@ -296,7 +296,8 @@ def test_found_damage_can_be_restored(stub: Detector) -> None:
 
 
 def test_a_missing_detector_is_told_when_it_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys.modules["inpaintcli.detect"], "DETECTOR", Path("nix.onnx"))
+    for name in ("DETECTOR", "DETECTOR_ON_CUDA"):
+        monkeypatch.setattr(sys.modules["inpaintcli.detect"], name, Path("nix.onnx"))
     with pytest.raises(ModelError, match=r"nix\.onnx: there is no such detector"):
         detect(picture())
 

@@ -61,7 +61,8 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
     """The command, in one process and in an empty folder but for mask.png; quick methods."""
     save_mask(tmp_path / "mask.png", stripe())
     stand_in = detector_file(tmp_path / "detector.onnx")
-    monkeypatch.setattr(sys.modules["inpaintcli.detect"], "DETECTOR", stand_in)
+    for name in ("DETECTOR", "DETECTOR_ON_CUDA"):
+        monkeypatch.setattr(sys.modules["inpaintcli.detect"], name, stand_in)
     monkeypatch.chdir(tmp_path)
 
     def call(command: str, *arguments: object) -> Ran:

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import onnxruntime
 import pytest
 
 from inpaintcli import gpus, runtime
@@ -41,6 +42,7 @@ class Machine:
         self.working, self.libraries, self.memory = working, libraries, memory
         self.opened: list[tuple[str, dict[str, Any]]] = []
         self.fails: Exception | None = None
+        self.computes: Exception | None = None
 
     def get_available_providers(self) -> list[str]:
         return [CUDA, CPU]
@@ -51,7 +53,7 @@ class Machine:
         return SimpleNamespace()
 
     def InferenceSession(  # noqa: N802
-        self, path: str, options: object, providers: list[Any], enable_fallback: bool = True
+        self, path: str | bytes, options: object, providers: list[Any], enable_fallback: bool = True
     ) -> SimpleNamespace:
         print("noise of a library")
         name, chosen = providers[0] if isinstance(providers[0], tuple) else (providers[0], {})
@@ -68,8 +70,9 @@ class Machine:
         self.opened.append((name, chosen))
 
         def run(names: object, feeds: dict[str, Any]) -> list[Any]:
-            if self.fails:
-                raise self.fails
+            why = self.computes if isinstance(path, bytes) else self.fails
+            if why:
+                raise why
             return list(feeds.values())
 
         return SimpleNamespace(
@@ -91,6 +94,8 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
     made = Machine(2)
     monkeypatch.setattr(runtime, "load_onnxruntime", lambda: made)
     monkeypatch.setattr(gpus, "count", lambda: made.working)
+    monkeypatch.setattr(gpus, "has_driver", lambda: True)
+    runtime._try_cuda.cache_clear()
     return made
 
 
@@ -165,6 +170,49 @@ def test_without_cudas_libraries_auto_takes_the_cpu_and_cuda_nothing(machine: Ma
         Session(Path("a.onnx"), "cuda:1")
     for device in ("auto", "auto:1"):
         assert Session(Path("a.onnx"), device).device == "cpu"
+
+
+@pytest.mark.parametrize(
+    ("failure", "told"),
+    [
+        (
+            "[ONNXRuntimeError] : 9 : NOT_IMPLEMENTED : Non-zero status code returned while running "
+            "Conv node. Status Message: cuDNN is unavailable or disabled for this session",
+            r"can use here \(cuDNN is unavailable\); pip install 'inpaintcli",
+        ),
+        (
+            FAILURE.format("209: no kernel image is available for execution on the device"),
+            r"can use here \(no kernel image is available for execution on the device\); pip",
+        ),
+    ],
+)
+def test_a_gpu_on_which_nothing_can_be_computed_is_not_taken(
+    machine: Machine, failure: str, told: str
+) -> None:
+    """Its sessions open, and would fail with the first photo."""
+    machine.computes = RuntimeError(failure)
+    for device in ("auto", "auto:1"):
+        assert Session(Path("a.onnx"), device).device == "cpu"
+    with pytest.raises(ModelError, match=told):
+        Session(Path("a.onnx"), "cuda")
+    machine.computes = None
+    assert Session(Path("a.onnx"), "cuda").device == "cuda"
+
+
+def test_the_model_that_is_tried_computes_what_it_says() -> None:
+    session = onnxruntime.InferenceSession(runtime._SMALL, providers=[CPU])
+    x = np.random.default_rng(0).random((1, 1, 4, 4), np.float32)
+    around = np.pad(x[0, 0], 1)
+    sums = sum(around[i : i + 4, j : j + 4] for i in range(3) for j in range(3))
+    np.testing.assert_allclose(session.run(None, {"x": x})[0][0, 0], sums + x[0, 0], rtol=1e-5)
+
+
+def test_without_a_driver_auto_does_not_try(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gpus, "has_driver", lambda: False)
+    assert Session(Path("a.onnx"), "auto").device == "cpu"
+    assert machine.opened == [(CPU, {})]
 
 
 def test_memory_that_runs_out_later_is_told_in_our_words(machine: Machine) -> None:

@@ -16,6 +16,7 @@ import pytest
 
 from inpaintcli import gpus, workers
 from inpaintcli.filling import Progress
+from inpaintcli.errors import ModelError
 from inpaintcli.jobs import Job, Outcome, Work, Written
 from inpaintcli.pairing import Beside
 from inpaintcli.stopping import Stop
@@ -226,11 +227,14 @@ def test_how_many_workers_a_run_has(monkeypatch: pytest.MonkeyPatch) -> None:
 def machine(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """A machine of 8 cores with so many GPUs, as far as anybody knows."""
 
-    def make(known: int | None, *, driver: bool = True, cuda: bool = True) -> None:
+    def make(
+        known: int | None, *, driver: bool = True, cuda: bool = True, libraries: bool = True
+    ) -> None:
         monkeypatch.setattr(workers, "usable_cores", lambda: 8)
         monkeypatch.setattr(workers, "free_memory", lambda: None)
-        monkeypatch.setattr(workers, "may_use_cuda", lambda device: cuda and device != "cpu")
-        monkeypatch.setattr(gpus, "has_driver", lambda: driver)
+        may = {"cpu": False, "auto": cuda and driver}
+        monkeypatch.setattr(workers, "may_use_cuda", lambda device: may.get(device, cuda))
+        monkeypatch.setattr(workers, "has_cuda_libraries", lambda: libraries)
         monkeypatch.setattr(gpus, "count", lambda: known)
 
     return make
@@ -264,6 +268,9 @@ def test_what_may_be_a_gpu_has_one_worker_and_what_is_none_has_the_cpus(
     assert workers.crew(100, "auto") == (8, 1)
     machine(2, cuda=False)
     assert workers.crew(100, "auto") == (8, 1)
+    machine(2, libraries=False)
+    assert workers.crew(100, "auto") == (8, 1)
+    assert workers.crew(100, "cuda") == (2, 4), "which say so"
 
 
 def test_one_photo_needs_no_count_of_gpus(
@@ -299,7 +306,7 @@ class Naming:
     """A recipe that notes with every photo which process worked on it, and on which device.
 
     A photo is not done before so many workers have begun one, each its own. The photo `crash` ends
-    its worker when two have.
+    its worker when two have; the model fails with the photo `fails`.
     """
 
     device: str
@@ -319,6 +326,8 @@ class Naming:
                 time.sleep(0.02)
             if crash:
                 os._exit(1)
+            if job.photo.name == "fails":
+                raise ModelError("the model failed on cuda: an illegal memory access")
             return Outcome(job.photo, "restored", note=f"{self.device} {os.getpid()}")
 
         return work
@@ -339,6 +348,22 @@ def test_each_worker_keeps_to_its_gpu_and_so_does_its_successor(
     assert [one.photo.name for one in outcomes if one.error] == ["crash"] * crash
     told = sorted({one.note for one in outcomes if not one.error})
     assert [note.split()[0] for note in told] == ["cuda:0", "cuda:1"], "a process has one device"
+
+
+def test_where_a_model_failed_another_process_goes_on(
+    machine: Callable[..., None], tmp_path: Path
+) -> None:
+    """Once a GPU has failed, nothing more works in the process that used it."""
+    machine(1)
+    jobs = [Job(Path(name), Beside(), Written()) for name in ("a", "fails", "b", "c")]
+    with Stop() as stop:
+        recipe = Naming("cuda", tmp_path, 1)
+        outcomes = list(
+            workers.run(jobs, recipe, lambda job: None, workers=1, threads=1, stop=stop)
+        )
+    told = {one.photo.name: one.note for one in outcomes}
+    assert [one.photo.name for one in outcomes if one.error] == ["fails"]
+    assert told["a"] != told["b"] == told["c"]
 
 
 def test_free_memory_is_known_here() -> None:

@@ -128,9 +128,9 @@ class Telling:
         taken = {real(path) for job in jobs for path in (*job.beside.paths, *job.written.paths)}
         taken |= {real(path) for path in plan.order}
         for path in self.reports:
+            check_report(path, (".jsonl", ".html"), "--report", overwrite=overwrite)
             if real(path) in taken:
                 raise UsageError(f"--report {path}: is a file of this run: choose another name")
-            check_report(path, (".jsonl", ".html"), "--report", overwrite=overwrite)
             taken.add(real(path))
 
     @property
