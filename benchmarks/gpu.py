@@ -1,6 +1,6 @@
 """How many megapixels a second are restored and searched for damage on a GPU, and how much of that
-time is spent in ONNX Runtime: copies to and from the GPU and the planning of convolutions, which are
-the CPU's, are in it. In the rest of the time the GPU waits.
+time is spent in ONNX Runtime: copies to and from the GPU and the planning of convolutions, which
+are the CPU's, are in it. In the rest of the time the GPU waits.
 
     python benchmarks/gpu.py --megapixels 1,12,100 --runs 3 --device cuda:1
 

@@ -199,7 +199,7 @@ def gpu_benchmark(*arguments: object) -> subprocess.CompletedProcess[str]:
 def test_throughput_is_measured(gpu: str) -> None:
     done = gpu_benchmark("--megapixels", 1, "--runs", 1)
     assert done.returncode == 0, done.stderr
-    for name in ("restore", "detect", "in the network"):
+    for name in ("restore", "detect", "in the session"):
         assert name in done.stdout
 
 

@@ -176,8 +176,8 @@ def test_without_cudas_libraries_auto_takes_the_cpu_and_cuda_nothing(machine: Ma
     ("failure", "told"),
     [
         (
-            "[ONNXRuntimeError] : 9 : NOT_IMPLEMENTED : Non-zero status code returned while running "
-            "Conv node. Status Message: cuDNN is unavailable or disabled for this session",
+            "[ONNXRuntimeError] : 9 : NOT_IMPLEMENTED : Non-zero status code returned while "
+            "running Conv node. Status Message: cuDNN is unavailable or disabled for this session",
             r"can use here \(cuDNN is unavailable\); pip install 'inpaintcli",
         ),
         (

@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 from inpaintcli import gpus, workers
-from inpaintcli.filling import Progress
 from inpaintcli.errors import ModelError
+from inpaintcli.filling import Progress
 from inpaintcli.jobs import Job, Outcome, Work, Written
 from inpaintcli.pairing import Beside
 from inpaintcli.stopping import Stop
