@@ -88,7 +88,9 @@ def main(
                 name, str(size), f"{size / median:.2f}",
                 f"{(max(seconds) - min(seconds)) / median:.0%}", f"{share:.0%}", f"{first:.2f}",
             )  # fmt: skip
-    Console(highlight=False).print(f"{filling.device}, {runs} runs after the first", table)
+    Console(highlight=False).print(
+        f"{device} ({filling.device}), {runs} runs after the first", table
+    )
 
 
 def measure(

@@ -32,7 +32,7 @@ DETECTOR_ON_CUDA = WEIGHTS / "detector.onnx"
 #: generator, which is restored best with 0 or 1 px (`training.growth`).
 GROWTH = 2
 #: Regions of fewer pixels are not taken for damage.
-LEAST_AREA = 8
+LEAST_AREA = 3
 #: Regions of this area in pixels that cover this share of the square over their own diagonal are
 #: blots; their mean probability must lie this share of the way from the threshold to 1.
 LEAST_BLOT, BLOT, CLEAR = 60, 0.2, 0.7
@@ -116,8 +116,6 @@ def load_detector(
         if session.device == "cuda":
             return Detector(session)
         device = "cpu"  # It was tried.
-    elif device.startswith("auto"):
-        device = "cpu"
     return Detector(_opened(DETECTOR, device, threads))
 
 

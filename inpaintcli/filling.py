@@ -161,6 +161,8 @@ class _Run:
         grid = self._grid(level)
         # Methods that are no network run on the CPU, and do not say so.
         on_cuda = str(getattr(self.inpainter, "device", "cpu")).startswith("cuda")
+        # Those that run tiles one by one have batches of one shape anyway.
+        padded = on_cuda and getattr(self.inpainter, "together", False)
         pixels = BATCH_PIXELS["cuda" if on_cuda else "cpu"]
         batch = self.batch_size or max(1, pixels // (grid.height * grid.width))
         shape = (level.wanted.shape[0], level.wanted.shape[1])
@@ -177,8 +179,8 @@ class _Run:
                     level.pixels, level.damage, row.top, lefts, grid,
                     guessed=self.inpainter.card.prior,
                 )  # fmt: skip
-                if on_cuda:
-                    # cuDNN plans all anew for another number of tiles; the rest costs less.
+                if padded:
+                    # For another number of tiles cuDNN would plan every convolution anew.
                     images, masks = _padded(images, batch), _padded(masks, batch)
                 blend.add(lefts, self.inpainter(images, masks)[: len(lefts)])
                 self._report(len(lefts))

@@ -1,5 +1,5 @@
-"""How many NVIDIA GPUs CUDA has for this process. The driver is asked, and CUDA is not loaded: a
-process that has loaded it keeps memory of a GPU, and the one that starts the workers needs none."""
+"""How many NVIDIA GPUs CUDA has for this process. The driver is asked, and CUDA is not begun: a
+process that has begun it keeps memory of a GPU, and the one that starts the workers needs none."""
 
 from __future__ import annotations
 

@@ -43,6 +43,8 @@ SHIFT = 1
 DENSITY = 0.04
 #: ... and so many times as much at sensitivity 0, as little at sensitivity 1.
 SPAN = 4.0
+#: Regions of fewer pixels are not taken for specks by default: noise and grain make smaller ones.
+LEAST_SPECK = 8
 #: No speck is fainter than so many standard deviations of the noise ...
 NOISE = 5.0
 #: ... and what belongs to it is at least so dense, as a share of both.

@@ -107,13 +107,20 @@ def toned(picture: Floats, rng: np.random.Generator) -> Floats:
     return np.clip(picture, 0, 1).astype(np.float32)
 
 
-def retoned(pixels: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
-    """A uint8 (h, w, 3) picture in shades of one warm tone, whatever it had before, or, where it
-    has colours, with those and the tone over them."""
+def is_pale(pixels: NDArray[np.uint8]) -> bool:
+    """Whether a uint8 (h, w, 3) picture has hardly any colours."""
     picture = pixels.astype(np.float32) / np.float32(255)
-    grey = picture.mean(2, keepdims=True)
-    if float(np.abs(picture - grey).mean()) < 0.06:
-        picture = np.repeat(grey, 3, 2)
+    return bool(np.abs(picture - picture.mean(2, keepdims=True)).mean() < 0.06)
+
+
+def retoned(
+    pixels: NDArray[np.uint8], rng: np.random.Generator, *, grey: bool
+) -> NDArray[np.uint8]:
+    """A uint8 (h, w, 3) picture in shades of one warm tone, whatever it had before, or, if it is
+    not to be made `grey`, with its colours and the tone over them."""
+    picture = pixels.astype(np.float32) / np.float32(255)
+    if grey:
+        picture = np.repeat(picture.mean(2, keepdims=True), 3, 2)
     return np.rint(np.clip(_tinted(picture, rng), 0, 1) * 255).astype(np.uint8)
 
 

@@ -49,7 +49,7 @@ def find(
     apart: Sequence[Path] = (),
     pairs: Pairs | None = None,
     passed: list[Path] | None = None,
-    unread: list[Path] | None = None,
+    unread: list[Found] | None = None,
 ) -> list[Found]:
     """The photos at `paths`, files as given, folders with all below them in order of name, and
     what patterns match.
@@ -97,7 +97,11 @@ def find(
         elif is_pattern(path):
             base, matches = expanded(path)
             if unread is not None:
-                unread.extend(filter(photo.is_unread_picture, matches))
+                unread.extend(
+                    Found(one, one.relative_to(base))
+                    for one in matches
+                    if photo.is_unread_picture(one) and one.is_file() and real(one) not in avoid
+                )
             files = [
                 Found(one, one.relative_to(base))
                 for one in matches
@@ -155,7 +159,7 @@ def _is_result(path: Path, *marks: str) -> bool:
     return False
 
 
-def _inside(folder: Path, avoid: set[Path], unread: list[Path] | None = None) -> Iterator[Found]:
+def _inside(folder: Path, avoid: set[Path], unread: list[Found] | None = None) -> Iterator[Found]:
     """The photos in a folder and below; hidden files are none (macOS leaves `._x.jpg` about).
 
     unread: see `find`.
@@ -173,7 +177,7 @@ def _inside(folder: Path, avoid: set[Path], unread: list[Path] | None = None) ->
                 continue
             if not photo.is_photo_name(path):
                 if unread is not None and photo.is_unread_picture(path):
-                    unread.append(path)
+                    unread.append(Found(path, path.relative_to(folder)))
                 continue
             yield Found(path, path.relative_to(folder))
 
@@ -312,7 +316,7 @@ def names_file(out: Path, photos: Sequence[Path], option: str = "-o") -> bool:
             raise UsageError(f"{out}: names a file, and there are several results: name a folder")
         return True
     # Several results go to a folder, whose name may have a dot.
-    if one_file and out.suffix and not out.exists():
+    if (one_file or photo.is_unread_picture(out)) and out.suffix and not out.exists():
         known = " ".join(sorted(photo.SUFFIXES))
         raise UsageError(f"{out}: no known format: use one of {known}, or name a folder")
     return False

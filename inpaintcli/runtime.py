@@ -68,6 +68,7 @@ def may_use_cuda(device: str) -> bool:
         return "CUDAExecutionProvider" in load_onnxruntime().get_available_providers()
 
 
+@functools.cache
 def has_cuda_libraries() -> bool:
     """Whether CUDA's libraries seem to be installed: cuDNN, which needs the others, can be loaded.
 
@@ -76,7 +77,10 @@ def has_cuda_libraries() -> bool:
     with silence():
         _preload(load_onnxruntime())
         try:
-            ctypes.CDLL("cudnn64_9.dll" if os.name == "nt" else "libcudnn.so.9")
+            if os.name == "nt":
+                ctypes.CDLL("cudnn64_9.dll", winmode=0)  # Which looks along PATH too.
+            else:
+                ctypes.CDLL("libcudnn.so.9")
         except OSError:
             return False
     return True
@@ -107,9 +111,9 @@ class Session:
     def __init__(self, path: Path, device: str = "auto", threads: int | None = None):
         """Load `path` on `device` (auto, cpu, cuda, cuda:N) with `threads` CPU threads.
 
-        `auto` takes CUDA where a session really runs on it, else the CPU; `cuda` never takes the
-        CPU. Raises ModelError where the file is no model that ONNX Runtime can load, or the device
-        cannot be used.
+        `auto` takes CUDA where NVIDIA's driver is found and a session really runs on it, else the
+        CPU; `cuda` never takes the CPU. Raises ModelError where the file is no model that ONNX
+        Runtime can load, or the device cannot be used.
         """
         check_device(device)
         self.path = path
@@ -192,11 +196,13 @@ def _open(path: Path, device: str, threads: int | None) -> onnxruntime.Inference
             number = int(device.partition(":")[2] or 0)
             try:
                 if _try_cuda(number):
-                    return ort.InferenceSession(
+                    session = ort.InferenceSession(
                         os.fspath(path), options, providers=[_cuda(number), "CPUExecutionProvider"],
                         # Else it would go over to the CPU by itself, also later, and print that.
                         enable_fallback=False,
                     )  # fmt: skip
+                    if session.get_providers()[0] == "CUDAExecutionProvider":
+                        return session
             except Exception as error:
                 why = _failure(error)
         try:

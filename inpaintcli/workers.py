@@ -68,7 +68,7 @@ def crew(
 
 
 def _gpus(device: str) -> int:
-    """How many GPUs the work could come to be done by; loads nothing to find out."""
+    """How many GPUs the work could come to be done by; no memory of any is taken to find out."""
     if not may_use_cuda(device) or (device == "auto" and not has_cuda_libraries()):
         return 0
     known = None if ":" in device else gpus.count()
@@ -82,6 +82,8 @@ def devices(device: str, workers: int) -> list[str]:
 
     auto stays as ready for the CPU as it is: a GPU may be there, and CUDA's libraries not.
     """
+    if device == "auto" and not _gpus(device):
+        return ["cpu"] * workers
     known = (_gpus(device) or 1) if device in ("auto", "cuda") else 1
     return [f"{device}:{at % known}" if known > 1 else device for at in range(workers)]
 
@@ -162,8 +164,8 @@ def run(
                     why = answer if isinstance(answer, InpaintError) else f"{job.photo}: {answer}"
                     yield failed(job, str(why))
                 if lost:
-                    # Also one whose model failed: where a GPU has failed once, nothing more works
-                    # in that process.
+                    # Of several workers also one whose model failed: where a GPU has failed once,
+                    # nothing more works in that process.
                     living.remove(worker)
                     worker.end()
                     stillborn = 0 if job else stillborn + 1

@@ -16,6 +16,7 @@ from inpaintcli.arrays import Floats, Pixels
 from inpaintcli.detect import (
     CERTAIN,
     GROWTH,
+    LEAST_AREA,
     LEAST_SIDE,
     Detector,
     DetectorCard,
@@ -233,11 +234,11 @@ def test_the_threshold_is_kept_to_a_step_and_nothing_is_never_damage(
 
 def test_specks_are_dropped_and_the_rest_is_grown() -> None:
     pixels = np.zeros((40, 50, 3), np.uint8)
-    pixels[5:8, 5:7] = 255  # 6 px
+    pixels[5, 5 : 5 + LEAST_AREA - 1] = 255
     pixels[20, 10:30] = 255  # 20 px
     np.testing.assert_array_equal(detect(pixels, White()), detect(pixels, White(), grow=GROWTH))
     assert detect(pixels, White(), grow=0).sum() == 20
-    assert detect(pixels, White(), grow=0, min_area=6).sum() == 26
+    assert detect(pixels, White(), grow=0, min_area=1).sum() == 20 + LEAST_AREA - 1
     assert detect(pixels, White(), min_area=0, grow=1)[4, 6]
     grown = detect(pixels, White(), grow=2)
     assert grown[18:23, 10:30].all()

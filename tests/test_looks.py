@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inpaintcli.damage import old_looking
-from inpaintcli.looks import grained, look_old, retoned, scanned, toned
+from inpaintcli.looks import grained, is_pale, look_old, retoned, scanned, toned
 from tests.helpers import inpaint, load, picture, save
 
 
@@ -106,7 +106,7 @@ def test_a_tone_over_all_takes_other_colours_away() -> None:
     brown = np.full((60, 80, 3), (110, 100, 88), np.uint8)
     brown[20:30] = (215, 225, 240)
     for seed in range(10):
-        toned_all = retoned(brown, np.random.default_rng(seed)).astype(int)
+        toned_all = retoned(brown, np.random.default_rng(seed), grey=is_pale(brown)).astype(int)
         paper, ground = toned_all[20:30].mean((0, 1)), toned_all[40:].mean((0, 1))
         assert paper.mean() - ground.mean() > 60
         # Where it was bluish it has the print's warmth, or none.
@@ -117,6 +117,7 @@ def test_a_tone_leaves_a_colour_photo_its_colours() -> None:
     colours = picture(90, 120, 3)
     colours[:, :60] = (200, 40, 40)
     colours[:, 60:] = (40, 40, 200)
-    found = retoned(colours.astype(np.uint8), np.random.default_rng(0)).astype(int)
+    strong = colours.astype(np.uint8)
+    found = retoned(strong, np.random.default_rng(0), grey=is_pale(strong)).astype(int)
     assert (found[:, :60, 0] > found[:, :60, 2] + 80).all()
     assert (found[:, 60:, 2] > found[:, 60:, 0] + 50).all()

@@ -71,13 +71,13 @@ def test_missing_and_empty_are_refused(tmp_path: Path) -> None:
 def test_pictures_that_are_not_read_are_told(tmp_path: Path) -> None:
     touch(tmp_path / "in", "a.png", "b.GIF", "sub/c.cr2", "notes.txt", "Thumbs.db", ".d.gif")
     touch(tmp_path / "out", "e.gif")
-    unread: list[Path] = []
+    unread: list[Found] = []
     assert names(find([tmp_path / "in"], unread=unread)) == ["a.png"]
-    assert [path.name for path in unread] == ["b.GIF", "c.cr2"]
+    assert [one.name.as_posix() for one in unread] == ["b.GIF", "sub/c.cr2"]
     unread.clear()
     touch(tmp_path, "f.png", "g.psd")
     assert names(find([tmp_path / "*.*"], unread=unread)) == ["f.png"]
-    assert [path.name for path in unread] == ["g.psd"]
+    assert [one.path.name for one in unread] == ["g.psd"]
 
 
 def test_partners_pair_by_relative_name_without_suffix(tmp_path: Path) -> None:
@@ -137,6 +137,7 @@ def test_output_names_a_file_or_a_folder_by_what_is_given_alone(tmp_path: Path) 
     assert not names_file(tmp_path / "album.1950", one * 2)
     for out, photos in (
         (tmp_path / "x.gif", one),
+        (tmp_path / "x.gif", folder),
         (Path("-"), one),
         (tmp_path / "x.png", folder),
         (tmp_path / "file.png", folder),

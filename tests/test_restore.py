@@ -88,6 +88,7 @@ def test_on_a_gpu_all_batches_of_a_photo_are_alike() -> None:
 
     class OnGpu(MeanFill):
         device = "cuda"
+        together = True
 
     pixels, mask = picture(96, 400), np.zeros((96, 400), np.bool_)
     mask[10, 5:390] = mask[40, 5:20] = mask[80, 30] = True
@@ -99,6 +100,10 @@ def test_on_a_gpu_all_batches_of_a_photo_are_alike() -> None:
     few = OnGpu(16)
     restore(pixels, mask & (np.arange(96) > 70)[:, None], few, batch_size=64, overlap=0)
     assert {shape[0] for shape in few.shapes} == {1}, "no more than the longest row"
+    alone = OnGpu(16)
+    alone.together = False
+    restore(pixels, mask, alone, batch_size=7, overlap=0)
+    assert [shape[0] for shape in alone.shapes] == [shape[0] for shape in plain.shapes]
 
 
 def test_what_lies_under_the_mask_does_not_matter() -> None:

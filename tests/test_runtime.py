@@ -4,12 +4,12 @@ plays a machine with GPUs; `test_cuda` asks a real one."""
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
-import onnxruntime
 import pytest
 
 from inpaintcli import gpus, runtime
@@ -89,14 +89,15 @@ class Machine:
 
 
 @pytest.fixture
-def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
+def machine(monkeypatch: pytest.MonkeyPatch) -> Iterator[Machine]:
     """Two GPUs that the driver knows."""
     made = Machine(2)
     monkeypatch.setattr(runtime, "load_onnxruntime", lambda: made)
     monkeypatch.setattr(gpus, "count", lambda: made.working)
     monkeypatch.setattr(gpus, "has_driver", lambda: True)
     runtime._try_cuda.cache_clear()
-    return made
+    yield made
+    runtime._try_cuda.cache_clear()
 
 
 @pytest.mark.parametrize("device", ["auto", "cpu", "cuda", "cuda:0", "cuda:12", "auto:1"])
@@ -200,7 +201,7 @@ def test_a_gpu_on_which_nothing_can_be_computed_is_not_taken(
 
 
 def test_the_model_that_is_tried_computes_what_it_says() -> None:
-    session = onnxruntime.InferenceSession(runtime._SMALL, providers=[CPU])
+    session = runtime.load_onnxruntime().InferenceSession(runtime._SMALL, providers=[CPU])
     x = np.random.default_rng(0).random((1, 1, 4, 4), np.float32)
     around = np.pad(x[0, 0], 1)
     sums = sum(around[i : i + 4, j : j + 4] for i in range(3) for j in range(3))

@@ -7,6 +7,7 @@ seen; those pixels count for nothing.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from functools import partial
 
 import cv2
 import numpy as np
@@ -16,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from inpaintcli.aging import VISIBLE, age
-from inpaintcli.looks import look_old, retoned, scanned
+from inpaintcli.looks import is_pale, look_old, retoned, scanned
 from training.config import Config
 from training.data import Pictures, spread
 from training.layers import Layer, Layers, place
@@ -115,7 +116,8 @@ class Detecting:
         patch, label = damaged(patch, layer)
         # A print was toned or has yellowed with its damage; then colour does not give that away.
         if layer and rng.random() < RETONED:
-            patch, sound = alike(retoned, patch, sound, rng)
+            tone = partial(retoned, grey=is_pale(patch))
+            patch, sound = alike(tone, patch, sound, rng)
         if rng.random() < 0.8:
             patch, sound = alike(scanned, patch, sound, rng)
         return beyond(patch, seen(label, patch, sound), edges)

@@ -4,10 +4,11 @@
 
 Photographs that no training saw are made to look old, and damaged by the generator with seeds of
 its own or by the outlines of frames that no training layer holds; and they are looked at as they
-are. Damage counts where it changes a channel by at least 5 % of full scale; fainter pixels count
-neither as damaged nor as sound. A found pixel is right within 2 px of damage, and a damaged one is
-found within 2 px of a found one; precision and recall are of the pixels of all photographs
-together.
+are. Damage counts where it changes a channel by at least 5 % of full scale, before the photograph
+is scanned and in the finished scan; what is fainter, or hidden by the scan, or what the scan
+blurred damage into, counts neither as damaged nor as sound. A found pixel is right within 2 px of
+damage, and a damaged one is found within 2 px of a found one; precision and recall are of the
+pixels of all photographs together.
 """
 
 from __future__ import annotations
@@ -316,8 +317,9 @@ def markdown(rows: list[Row], verdicts: list[str], setting: str) -> str:
 * **AUC** is the area under the ROC curve of single pixels. **F1**, **precision** and **recall** are
   of pixels with {TOLERANCE} px of tolerance, of all photographs of a set together.
 * **found**, **changed** and **damaged** are shares of all pixels: of the mask as found, as the
-  commands widen it, and of the truth. Damage that changes a pixel by less than 5 % of full scale
-  counts as neither damaged nor sound.
+  commands widen it, and of the truth. Damage that changes a pixel by less than 5 % of full scale,
+  before the scan or in it, counts as neither damaged nor sound, and so does what the scan blurred
+  damage into.
 
 """
         + "".join(f"* {verdict}\n" for verdict in verdicts)

@@ -1,6 +1,6 @@
 """Two exported detectors as one file: the mean of what both find.
 
-    python -m training.ensemble first.onnx second.onnx --share 0.55 --threshold 0.42 \
+    python -m training.ensemble first.onnx second.onnx --share 0.6 --threshold 0.42 \
         -o inpaintcli/weights/detector.onnx
 
 Both look at every size together: what they found at half the size, each is told as their mean. The

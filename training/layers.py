@@ -60,7 +60,7 @@ class Layers:
     """Layers of every kind that has a share."""
 
     def __init__(
-        self, shares: dict[str, float], seed: int, artefacts: Path | None = None, count: int = 200
+        self, shares: dict[str, float], seed: int, artefacts: Path | None = None, *, count: int
     ):
         """`count` layers of each kind; `artefacts` is the tar of film artefacts."""
         self.kinds = [kind for kind, share in shares.items() if share]

@@ -176,7 +176,7 @@ def task_of(
     """What the network of a run learns."""
     config = state.config
     if state.name == DETECTOR:
-        layers = Layers(config.layers, state.seed, film, config.layer_count)
+        layers = Layers(config.layers, state.seed, film, count=config.layer_count)
         return Detecting(train, held_out, config, device, layers)
     sheets = Sheets(config.damage, state.seed, film) if config.damage.kinds else None
     return Inpainting(train, held_out, config, device, sheets)
@@ -213,7 +213,8 @@ def fit(
     elif state.averaged:
         begin_with(network, state.averaged)
     kept = state.averaged if state.step else network.state_dict()
-    averaged = {name: value.detach().clone().to(device) for name, value in kept.items()}
+    # In the network's own order, by which they are averaged.
+    averaged = {name: kept[name].detach().clone().to(device) for name in network.state_dict()}
     per_epoch = math.ceil(len(train) / config.batch)
     total = per_epoch * config.epochs
     count = sum(parameter.numel() for parameter in network.parameters())

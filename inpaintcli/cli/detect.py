@@ -92,9 +92,10 @@ def detect(
                     check_place(path, out)
             return Written(mask=mask, overlay=shown)
 
+        dark = infrared or beside.infrared is not None
         masking = Masking(
             options.finding(threshold, infrared, beside, device),
-            options.tools(grow_mask, min_area, close_gaps, given=False),
+            options.tools(grow_mask, min_area, close_gaps, given=False, infrared=dark),
             fit_mask,
         )
         files = FileOptions(

@@ -11,6 +11,7 @@ import typer
 from inpaintcli import photo, sources
 from inpaintcli.detect import GROWTH, LEAST_AREA, check_threshold
 from inpaintcli.errors import UsageError
+from inpaintcli.infrared import LEAST_SPECK
 from inpaintcli.mask import MaskTools
 from inpaintcli.pairing import Beside, names_file
 from inpaintcli.planning import has_pages
@@ -130,7 +131,8 @@ MinArea = Annotated[
     int | None,
     typer.Option(
         "--min-area", min=0, metavar="N",
-        help=f"Drop regions under N pixels: {LEAST_AREA} where the mask is found, 0 where given.",
+        help=f"Drop regions under N pixels: {LEAST_AREA} where the mask is found ({LEAST_SPECK} in "
+        "infrared), 0 where given.",
         show_default=False,
     ),
 ]  # fmt: skip
@@ -226,10 +228,11 @@ def finding(threshold: float | None, infrared: bool, beside: Beside, device: str
 
 
 def tools(
-    grow_mask: int | None, min_area: int | None, close_gaps: int, *, given: bool
+    grow_mask: int | None, min_area: int | None, close_gaps: int, *, given: bool, infrared: bool
 ) -> MaskTools:
-    """What is done to masks; the defaults are others for masks that are given."""
-    grow, least = (0, 0) if given else (GROWTH, LEAST_AREA)
+    """What is done to masks; the defaults are others for masks that are given, and for those made
+    of infrared."""
+    grow, least = (0, 0) if given else (GROWTH, LEAST_SPECK if infrared else LEAST_AREA)
     return MaskTools(
         close_gaps,
         least if min_area is None else min_area,

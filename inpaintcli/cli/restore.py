@@ -176,11 +176,12 @@ def restore(
                     check_place(mask, save_mask, "--save-mask")
             return Written(photo, mask)
 
+        dark = infrared or beside.infrared is not None
         masking = Masking(
             Drawn(invert_mask, fit_mask)
             if mask
             else options.finding(threshold, infrared, beside, device),
-            options.tools(grow_mask, min_area, close_gaps, given=mask is not None),
+            options.tools(grow_mask, min_area, close_gaps, given=mask is not None, infrared=dark),
             fit_mask,
         )
         how = RestoreOptions(tile, overlap, batch_size, grain, seed)

@@ -47,7 +47,7 @@ def taken(
     there are none, or where one is also given as what lies beside it.
     """
     passed: list[Path] = []
-    unread: list[Path] = []
+    unread: list[Found] = []
     apart = [*beside.paths, *(path for path in outputs if path)]
     found = find(photos, apart=apart, pairs=Pairs(beside), passed=passed, unread=unread)
     places = {real(one.path) for one in found}
@@ -68,9 +68,10 @@ def taken(
         lie = "masks lie" if len(masks) > 1 else "mask lies"
         uses = "uses them" if len(masks) > 1 else "uses it"
         notes.append(f"{len(masks)} {lie} beside the photos unused: --mask {folder} {uses}")
-    if unread:
-        some, them = _counted(len(unread), "picture")
-        such = " ".join(sorted({path.suffix.lower() for path in unread}))
+    others = {real(one.path) for one in unread if recursive or len(one.name.parts) == 1}
+    if others:
+        some, them = _counted(len(others), "picture")
+        such = " ".join(sorted({path.suffix.lower() for path in others}))
         notes.append(f"{some} of formats that are not read ({such}) left out: convert {them}")
     if left_out:
         some, them = _counted(len(left_out), "photo")

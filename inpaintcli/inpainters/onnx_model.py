@@ -29,7 +29,8 @@ class OnnxInpainter:
         self.session = model if isinstance(model, Session) else Session(model, device, threads)
         if not OURS.fits(self.session):
             raise refusal(self.session)
-        self._one_by_one = one_by_one(self.session)
+        #: Whether it takes several tiles in one run.
+        self.together = not one_by_one(self.session)
         self._card = card_of(self.session.metadata, self.session.path, fixed_side(self.session))
 
     @property
@@ -44,7 +45,7 @@ class OnnxInpainter:
 
     def __call__(self, images: Floats, masks: Floats) -> Floats:
         """See `Inpainter`; raises ModelError where the model returns something unusable."""
-        if self._one_by_one and len(images) > 1:
+        if not self.together and len(images) > 1:
             return np.concatenate([self(images[i : i + 1], masks[i : i + 1])
                                    for i in range(len(images))])  # fmt: skip
         feeds: dict[str, NDArray[Any]] = {"image": images, "mask": masks}

@@ -45,8 +45,8 @@ def load_model(
         if name not in ON_CPU or may_use_cuda(device):
             session = Session(WEIGHTS / f"{name}.onnx", device, threads)
         if name in ON_CPU and (session is None or session.device == "cpu"):
-            # Where CUDA was tried it is not tried again, nor where it need not be.
-            where = "cpu" if session or device.startswith("auto") else device
+            # Where CUDA was tried it is not tried again.
+            where = "cpu" if session else device
             session = Session(WEIGHTS / f"{ON_CPU[name]}.onnx", where, threads)
         assert session
         return OnnxInpainter(session)

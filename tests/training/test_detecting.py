@@ -391,6 +391,27 @@ def test_the_tone_of_some_prints_lies_over_their_damage(monkeypatch: pytest.Monk
         assert np.abs(red_over_blue).max() < 100
 
 
+def test_colours_of_the_damage_do_not_change_the_tone_of_the_rest(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A nearly grey print with much red damage is no colour photo; its sound pixels stay sound."""
+    for name in ("look_old", "scanned"):
+        monkeypatch.setattr(detecting, name, as_it_is)
+    for name, share in (("AT_EDGES", 0), ("GREY_SCANS", 0), ("RETONED", 1)):
+        monkeypatch.setattr(detecting, name, share)
+    red = Layer(np.zeros((32, 32, 3), np.uint8), np.zeros((32, 32, 1), np.uint8))
+    red.opacity[:, 8:20] = 255
+    red.colour[:, 8:20, 0] = 255
+    pale = np.full((40, 40, 3), (140, 120, 100), np.uint8)
+    task = task_with(red, [pale])
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        _, label = task._sample(pale, rng)
+        assert (label[:, :8] == 0).all()
+        assert (label[:, 20:] == 0).all()
+        assert (label[:, 8:20] == 1).mean() > 0.9
+
+
 def test_labels_are_by_what_is_left_to_see() -> None:
     rng = np.random.default_rng(3)
     sound = rng.integers(20, 230, (40, 30, 3), np.uint8)

@@ -239,10 +239,10 @@ def test_greyed_layers_have_the_mean_of_the_three_colours() -> None:
 @pytest.mark.parametrize("kind", ["film", "frames"])
 def test_kinds_of_film_need_the_tar(tmp_path: Path, kind: str) -> None:
     with pytest.raises(ConfigError, match="--film") as caught:
-        Layers({kind: 1.0}, 0)
+        Layers({kind: 1.0}, 0, count=1)
     assert "\n" not in str(caught.value)
     with pytest.raises(DataError, match=r"nowhere\.tar"):
-        Layers({kind: 1.0}, 0, tmp_path / "nowhere.tar")
+        Layers({kind: 1.0}, 0, tmp_path / "nowhere.tar", count=1)
     # Where no film is asked for, none is read.
     Layers({"drawn": 1.0, kind: 0}, 0, tmp_path / "nowhere.tar", count=1)
 
@@ -250,6 +250,6 @@ def test_kinds_of_film_need_the_tar(tmp_path: Path, kind: str) -> None:
 def test_frames_to_measure_with_are_none_to_train_on(tmp_path: Path) -> None:
     path = film_tar(tmp_path / "film.tar", frames=dict.fromkeys(HELD_OUT_FRAMES, SOLID))
     with pytest.raises(ConfigError, match=r"film\.tar holds no frames"):
-        Layers({"frames": 1.0}, 0, path)
+        Layers({"frames": 1.0}, 0, path, count=1)
     # The artefacts alone are enough where no frames are asked for.
     assert Layers({"film": 1.0}, 0, path, count=1).layers["film"]
