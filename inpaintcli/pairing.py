@@ -318,7 +318,10 @@ def names_file(out: Path, photos: Sequence[Path], option: str = "-o") -> bool:
     # Several results go to a folder, whose name may have a dot.
     if (one_file or photo.is_unread_picture(out)) and out.suffix and not out.exists():
         known = " ".join(sorted(photo.SUFFIXES))
-        raise UsageError(f"{out}: no known format: use one of {known}, or name a folder")
+        raise UsageError(
+            f"{out}: no known format: use one of {known}, or name a folder without a dot, or one "
+            f"that is there"
+        )
     return False
 
 

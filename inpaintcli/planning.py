@@ -53,6 +53,10 @@ def plan(
             written = place(found)
             for path in written.paths:
                 if not photo.is_photo_name(path):
+                    if photo.is_unread_picture(found.path):
+                        raise UsageError(
+                            f"{found.path}: this format is not read here: convert it to PNG or TIFF"
+                        )
                     known = " ".join(sorted(photo.SUFFIXES))
                     raise UsageError(
                         f"{found.path}: no known format: convert it first, or name the result as "

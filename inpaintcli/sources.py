@@ -224,7 +224,10 @@ class Infrared:
 def _found(mask: Mask, path: Path) -> Damage:
     """What is said of any mask that nobody drew."""
     share = float(mask.mean())
-    note = f"{share:.0%} of it is taken for damage: look at it, or raise --threshold"
+    note = (
+        f"{share:.0%} of it, before it is widened, is taken for damage: look at it, or raise "
+        "--threshold"
+    )
     return Damage(
         mask,
         empty="no damage found",

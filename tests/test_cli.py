@@ -268,7 +268,7 @@ class TestRestore:
         (tmp_path / "in/raw.cr2").touch()
         (tmp_path / "in/moving.gif").touch()
         told = taken("--mask", "masks/a.png", "-o", "album.1950")[1]
-        assert "2 pictures of formats that are not read (.cr2 .gif) left out: convert them" in told
+        assert "2 pictures of formats that are not read (.cr2 .gif) left out, in/" in told
         shutil.rmtree(tmp_path / "masks/below")
         (tmp_path / "in/a.png").unlink()
         assert "--recursive" in taken("--mask", "masks", "-o", "four")[1]
@@ -612,7 +612,10 @@ class TestDetect:
             file.write(page, photometric="minisblack")
         done = run("detect", "print.tif", "--infrared")
         assert done.code == 0
-        assert "% of it is taken for damage: look at it, or raise --threshold" in done.err
+        assert (
+            "% of it, before it is widened, is taken for damage: look at it, or raise --threshold"
+            in done.err
+        )
 
     @pytest.mark.parametrize(
         ("arguments", "parts"),

@@ -153,7 +153,9 @@ Exclude = Annotated[
 Threshold = Annotated[
     float | None,
     typer.Option(
-        metavar="T", help="How sure a find must be, 0 to 1: lower finds more.", show_default=False
+        metavar="T",
+        show_default="0.42, in infrared 0.5",
+        help="How sure a find must be, 0 to 1: lower finds more.",
     ),
 ]
 Infrared = Annotated[

@@ -68,11 +68,14 @@ def taken(
         lie = "masks lie" if len(masks) > 1 else "mask lies"
         uses = "uses them" if len(masks) > 1 else "uses it"
         notes.append(f"{len(masks)} {lie} beside the photos unused: --mask {folder} {uses}")
-    others = {real(one.path) for one in unread if recursive or len(one.name.parts) == 1}
+    here = (one.path for one in unread if recursive or len(one.name.parts) == 1)
+    others = sorted({real(path): path for path in here}.values())
     if others:
         some, them = _counted(len(others), "picture")
         such = " ".join(sorted({path.suffix.lower() for path in others}))
-        notes.append(f"{some} of formats that are not read ({such}) left out: convert {them}")
+        notes.append(
+            f"{some} of formats that are not read ({such}) left out, {others[0]} first: convert {them}"
+        )
     if left_out:
         some, them = _counted(len(left_out), "photo")
         notes.append(f"{some} in folders below left out: --recursive takes {them}")
