@@ -74,7 +74,8 @@ def taken(
         some, them = _counted(len(others), "picture")
         such = " ".join(sorted({path.suffix.lower() for path in others}))
         notes.append(
-            f"{some} of formats that are not read ({such}) left out, {others[0]} first: convert {them}"
+            f"{some} of formats that are not read ({such}) left out, {others[0]} first: convert "
+            f"{them}"
         )
     if left_out:
         some, them = _counted(len(left_out), "photo")
