@@ -80,7 +80,8 @@ class TestRestore:
             "-o", "t/restored", "--json", cwd=tmp_path,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
-        rows = [json.loads(line) for line in done.stdout.splitlines()]
+        # Of several workers the first to end tells first.
+        rows = sorted(map(json.loads, done.stdout.splitlines()), key=lambda row: row["output"])
         assert [Path(row["output"]) for row in rows] == [
             Path("t/restored/a.png"), Path("t/restored/below/b.png"),
         ]  # fmt: skip
