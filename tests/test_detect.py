@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from inpaintcli import detect, load_detector, pyramid, restore
 from inpaintcli.arrays import Floats, Pixels
+from inpaintcli.cli import options
 from inpaintcli.detect import (
     CERTAIN,
     GROWTH,
@@ -248,6 +249,11 @@ def test_specks_are_dropped_and_the_rest_is_grown() -> None:
     alpha[19] = 0
     seen = detect(np.dstack([pixels, alpha]), White(), grow=2)
     np.testing.assert_array_equal(seen, grown & (alpha[..., 0] > 0))
+
+
+def test_the_help_tells_the_shipped_threshold() -> None:
+    default = get_args(options.Threshold)[1].show_default
+    assert default.startswith(f"{load_detector(device='cpu').card.threshold:g},")
 
 
 def test_the_cards_threshold_holds_where_none_is_given() -> None:

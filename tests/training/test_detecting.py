@@ -372,12 +372,17 @@ def test_damage_of_most_grey_photos_is_grey(monkeypatch: pytest.MonkeyPatch) -> 
     assert all((patch[:, 10:20] == (240, 0, 0)).all() for patch, _ in samples[200:])
 
 
-def test_the_tone_of_some_prints_lies_over_their_damage(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Red damage of a grey print is then of the print's tone, and is labelled as before."""
+def always_toned(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have every damaged sample be toned, and nothing else be done to it."""
     for name in ("look_old", "scanned"):
         monkeypatch.setattr(detecting, name, as_it_is)
     for name, share in (("AT_EDGES", 0), ("GREY_SCANS", 0), ("RETONED", 1)):
         monkeypatch.setattr(detecting, name, share)
+
+
+def test_the_tone_of_some_prints_lies_over_their_damage(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Red damage of a grey print is then of the print's tone, and is labelled as before."""
+    always_toned(monkeypatch)
     red = Layer(np.zeros((32, 32, 3), np.uint8), np.zeros((32, 32, 1), np.uint8))
     red.opacity[:, 15:16] = 255
     red.colour[:, 15:16, 0] = 150
@@ -395,10 +400,7 @@ def test_colours_of_the_damage_do_not_change_the_tone_of_the_rest(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A nearly grey print with much red damage is no colour photo; its sound pixels stay sound."""
-    for name in ("look_old", "scanned"):
-        monkeypatch.setattr(detecting, name, as_it_is)
-    for name, share in (("AT_EDGES", 0), ("GREY_SCANS", 0), ("RETONED", 1)):
-        monkeypatch.setattr(detecting, name, share)
+    always_toned(monkeypatch)
     red = Layer(np.zeros((32, 32, 3), np.uint8), np.zeros((32, 32, 1), np.uint8))
     red.opacity[:, 8:20] = 255
     red.colour[:, 8:20, 0] = 255
