@@ -19,9 +19,10 @@ from numpy.typing import NDArray
 
 from inpaintcli import pyramid, tiling
 from inpaintcli.arrays import Floats, Mask, Pixels, check_pixels
-from inpaintcli.errors import ModelError, UsageError
+from inpaintcli.errors import GpuMemoryError, ModelError, UsageError
 from inpaintcli.inpainters.registry import WEIGHTS
 from inpaintcli.mask import MaskTools
+from inpaintcli.resident import resident
 from inpaintcli.runtime import Session, Tensor, check_device, may_use_cuda
 
 #: The network that ships, in 8 bit, for CPUs, and the same in float.
@@ -82,6 +83,8 @@ class Detector:
         """Take over an open model file; raises ModelError where it is no detector."""
         _check_signature(session)
         self.session = session
+        #: Its tiles on the GPU, where it runs on one that does that.
+        self.resident = resident(session, {"image": 3, "coarse": 1}, 1)
         self.card = _card_of(session.metadata, session.path)
 
     def __call__(self, images: Floats, coarse: Floats) -> Floats:
@@ -228,15 +231,15 @@ def probability(
     del rgb, hidden
     total, done = sum(look.tiles for look in looks), 0
 
-    def one_done() -> None:
+    def report(tiles: int) -> None:
         nonlocal done
-        done += 1
+        done += tiles
         if progress:
             progress(done, total)
 
     found: Probability | None = None
     while looks:
-        found = looks.pop().run(found, one_done)
+        found = looks.pop().run(found, report)
     assert found is not None
     found[clear] = 0
     return found
@@ -255,12 +258,29 @@ class _Look:
         self.rows = tiling.plan(np.broadcast_to(True, self.shape), self.grid)
         self.tiles = tiling.count(self.rows)
 
-    def run(self, below: Probability | None, one_done: Callable[[], None]) -> Probability:
-        """What is found, with what was found at half the size."""
+    def run(self, below: Probability | None, report: Callable[[int], None]) -> Probability:
+        """What is found, with what was found at half the size; report: told of tiles done."""
         coarse = np.broadcast_to(np.uint16(0), self.shape)
         if below is not None:
             coarse = _doubled(below, self.shape)
         found = np.empty(self.shape, np.uint16)
+        reported = 0
+
+        def told(tiles: int) -> None:
+            nonlocal reported
+            reported += tiles
+            report(tiles)
+
+        if self.detector.resident is not None:
+            try:
+                for places, values in self.detector.resident.run(
+                    {"image": self.pixels, "coarse": coarse}, self.rows, self.grid,
+                    channels=1, done=told,
+                ):  # fmt: skip
+                    found[places] = _steps(values[..., 0])
+                return found
+            except GpuMemoryError:
+                report(-reported)  # Tile by tile, then.
         blend = tiling.Blend(self.shape, self.grid, channels=1)
         for row in self.rows:
             blend.start(row)
@@ -269,7 +289,7 @@ class _Look:
                 images = tiling.cut(self.pixels, row.top, (left,), self.grid)
                 hints = tiling.cut(coarse[..., None], row.top, (left,), self.grid)
                 blend.add((left,), self.detector(images, hints))
-                one_done()
+                report(1)
             top, strip = blend.finish(row)
             found[top : top + len(strip)] = _steps(strip[..., 0])
         return found

@@ -52,3 +52,7 @@ class ModelError(InpaintError):
     """A model file or the device it should run on cannot be used."""
 
     exit_code = ExitCode.MODEL
+
+
+class GpuMemoryError(ModelError):
+    """A GPU has too little memory left for what it was given; smaller batches may fit."""

@@ -16,17 +16,18 @@ on the method's card:
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
 from inpaintcli import pyramid, tiling
 from inpaintcli.arrays import Floats, Mask, Pixels
+from inpaintcli.errors import GpuMemoryError
 from inpaintcli.inpainters.base import Card, Inpainter
+from inpaintcli.resident import Resident
 
-#: Tiles of about this many pixels are run in one call. On a CPU more is no faster and takes memory;
-#: on a GPU each call has a price of its own.
-BATCH_PIXELS = {"cpu": 65_536, "cuda": 1_048_576}
+#: Tiles of about this many pixels are run in one call: more takes memory and is no faster.
+BATCH_PIXELS = 65_536
 
 
 class Progress(Protocol):
@@ -159,16 +160,12 @@ class _Run:
 
     def _tiles(self, level: Level) -> None:
         grid = self._grid(level)
-        # Methods that are no network run on the CPU, and do not say so.
-        on_cuda = str(getattr(self.inpainter, "device", "cpu")).startswith("cuda")
-        # Those that run tiles one by one have batches of one shape anyway.
-        padded = on_cuda and getattr(self.inpainter, "together", False)
-        pixels = BATCH_PIXELS["cuda" if on_cuda else "cpu"]
-        batch = self.batch_size or max(1, pixels // (grid.height * grid.width))
+        if self._on_gpu(level, grid):
+            return
+        batch = self.batch_size or max(1, BATCH_PIXELS // (grid.height * grid.width))
         shape = (level.wanted.shape[0], level.wanted.shape[1])
         blend = tiling.Blend(shape, grid)
         rows_of_tiles = tiling.plan(level.wanted, grid)
-        batch = min(batch, max((len(row.lefts) for row in rows_of_tiles), default=1))
         # Filled pixels must not be read by the next row of tiles as if they were known, so the
         # mask stays as it is while the pixels change beneath it.
         for row in rows_of_tiles:
@@ -179,14 +176,38 @@ class _Run:
                     level.pixels, level.damage, row.top, lefts, grid,
                     guessed=self.inpainter.card.prior,
                 )  # fmt: skip
-                if padded:
-                    # For another number of tiles cuDNN would plan every convolution anew.
-                    images, masks = _padded(images, batch), _padded(masks, batch)
-                blend.add(lefts, self.inpainter(images, masks)[: len(lefts)])
+                blend.add(lefts, self.inpainter(images, masks))
                 self._report(len(lefts))
             top, strip = blend.finish(row)
             rows = np.s_[top : top + len(strip)]
             _put(level.pixels[rows], level.wanted[rows], strip)
+
+    def _on_gpu(self, level: Level, grid: tiling.Grid) -> bool:
+        """Fill what is wanted in the memory of the GPU; False where the method does not work so, or
+        the GPU has too little."""
+        resident: Resident | None = getattr(self.inpainter, "resident", None)
+        if resident is None:
+            return False
+        pixels = level.pixels
+        if not self.inpainter.card.prior:
+            pixels = pixels.copy()
+            pixels[level.damage] = 0
+        before = self.done
+        try:
+            for places, values in resident.run(
+                {"image": pixels, "mask": level.damage},
+                tiling.plan(level.wanted, grid),
+                grid,
+                channels=3,
+                wanted=level.wanted,
+                batch=self.batch_size,
+                done=self._report,
+            ):
+                level.pixels[places] = _rounded(values, level.pixels.dtype)
+        except GpuMemoryError:
+            self.done = before
+            return False
+        return True
 
     def _whole(self, level: Level) -> None:
         masks = level.damage[None, None].astype(np.float32)
@@ -203,15 +224,13 @@ class _Run:
             self.progress(self.done, self.total)
 
 
-def _padded(tiles: Floats, number: int) -> Floats:
-    """So many tiles (number, c, h, w): those, and zeros."""
-    rest = np.zeros((number - len(tiles), *tiles.shape[1:]), tiles.dtype)
-    return np.concatenate([tiles, rest]) if len(rest) else tiles
-
-
 def _put(pixels: Pixels, mask: Mask, values: Floats) -> None:
     """Set the damaged pixels to float values in [0, 1], rounded to the depth of `pixels`."""
-    top = np.iinfo(pixels.dtype).max
     # Most photos have little damage: places are faster to go by than the mask.
     places = np.nonzero(mask)
-    pixels[places] = np.rint(np.clip(values[places], 0, 1) * top).astype(pixels.dtype)
+    pixels[places] = _rounded(values[places], pixels.dtype)
+
+
+def _rounded(values: Floats, depth: np.dtype[Any]) -> Pixels:
+    """Values in [0, 1], or what exceeds that cut off, as whole numbers."""
+    return np.rint(np.clip(values, 0, 1) * np.iinfo(depth).max).astype(depth)

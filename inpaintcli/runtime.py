@@ -7,9 +7,11 @@ import base64
 import contextlib
 import ctypes
 import functools
+import math
 import os
 import re
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inpaintcli import gpus
-from inpaintcli.errors import ModelError, UsageError
+from inpaintcli.errors import GpuMemoryError, ModelError, UsageError
 from inpaintcli.silence import silence
 
 if TYPE_CHECKING:
@@ -48,6 +50,35 @@ class Tensor:
     def __str__(self) -> str:
         sizes = "x".join("?" if size is None else str(size) for size in self.shape)
         return f"{self.name} {self.type.removeprefix('tensor(').removesuffix(')')} {sizes}"
+
+
+@dataclass(frozen=True)
+class Held:
+    """An array in the memory of a session's device, or the part of one from `offset` bytes on."""
+
+    memory: Any
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    offset: int = 0
+
+    @property
+    def pointer(self) -> int:
+        """Where it begins."""
+        return int(self.memory.data_ptr()) + self.offset
+
+    def part(self, first: int, number: int) -> Held:
+        """So many rows of its first axis."""
+        below = self.shape[1:]
+        skipped = first * math.prod(below) * self.dtype.itemsize
+        return replace(self, shape=(number, *below), offset=self.offset + skipped)
+
+    def reshaped(self, *shape: int) -> Held:
+        """The same values in another shape, of as many."""
+        return replace(self, shape=shape)
+
+    def numpy(self) -> NDArray[Any]:
+        """A copy of it here; not for parts."""
+        return np.asarray(self.memory.numpy()).reshape(self.shape)
 
 
 def check_device(device: str) -> None:
@@ -116,8 +147,10 @@ class Session:
         Runtime can load, or the device cannot be used.
         """
         check_device(device)
-        self.path = path
+        self.path, self.threads = path, threads
         self._session = _open(path, device, threads)
+        #: Which GPU, where it runs on one.
+        self.number = int(device.partition(":")[2] or 0) if self.device == "cuda" else 0
         self.metadata: dict[str, str] = dict(
             self._session.get_modelmeta().custom_metadata_map or {}
         )
@@ -132,15 +165,67 @@ class Session:
     def run(self, feeds: dict[str, NDArray[Any]]) -> list[NDArray[Any]]:
         """All outputs for the named inputs; raises ModelError with ONNX Runtime's reason."""
         # To and from a GPU this copies once each, and what it returns lies over ONNX Runtime's own
-        # memory. An I/O binding of arrays makes the same copies, one call earlier and later.
-        try:
+        # memory.
+        with self._told():
             outputs = self._session.run(None, feeds)
-        except Exception as error:  # ONNX Runtime's exceptions share no public base class
-            why = _first_line(error)
+        return [np.asarray(output) for output in outputs]
+
+    def hold(self, array: NDArray[Any]) -> Held:
+        """A copy of an array in the memory of the device, or, on the CPU, itself; raises
+        ModelError."""
+        array = np.ascontiguousarray(array)
+        with self._told():
+            memory = load_onnxruntime().OrtValue.ortvalue_from_numpy(array, *self._place)
+        return Held(memory, array.shape, array.dtype)
+
+    def room(self, shape: tuple[int, ...], dtype: type[np.generic]) -> Held:
+        """Memory of the device for an array; what it holds is left open. Raises ModelError."""
+        with self._told():
+            memory = load_onnxruntime().OrtValue.ortvalue_from_shape_and_type(
+                shape, dtype, *self._place
+            )
+        return Held(memory, shape, np.dtype(dtype))
+
+    def run_held(
+        self, inputs: Mapping[str, Held | NDArray[Any]], outputs: Mapping[str, Held]
+    ) -> None:
+        """Compute the named outputs into memory of the device; raises ModelError.
+
+        Arrays among the inputs are copied there, and nothing is copied back.
+        """
+        with self._told():
+            binding = self._session.io_binding()
+            for name, value in inputs.items():
+                if isinstance(value, Held):
+                    binding.bind_input(
+                        name, *self._place, value.dtype.type, value.shape, value.pointer
+                    )
+                else:
+                    binding.bind_cpu_input(name, np.ascontiguousarray(value))
+            for name, value in outputs.items():
+                binding.bind_output(
+                    name, *self._place, value.dtype.type, value.shape, value.pointer
+                )
+            binding.synchronize_inputs()
+            self._session.run_with_iobinding(binding)
+            binding.synchronize_outputs()
+
+    @property
+    def _place(self) -> tuple[str, int]:
+        """Where its memory is, in ONNX Runtime's words."""
+        return self.device, self.number
+
+    @contextlib.contextmanager
+    def _told(self) -> Iterator[None]:
+        """Turns what ONNX Runtime raises into ModelError with its reason."""
+        try:
+            yield
+        except Exception as error:  # Its exceptions share no public base class.
+            said = f"{self.path}: the model failed on {self.device}: "
             if self.device == "cuda" and re.search(_NO_MEMORY, str(error), re.IGNORECASE):
                 why = "not enough memory on the GPU: try fewer --workers, or --device cpu"
-            raise ModelError(f"{self.path}: the model failed on {self.device}: {why}") from None
-        return [np.asarray(output) for output in outputs]
+                raise GpuMemoryError(said + why) from None
+            raise ModelError(said + _first_line(error)) from None
 
 
 #: How ONNX Runtime, CUDA, cuDNN and cuBLAS say that there is no memory left.

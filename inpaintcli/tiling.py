@@ -138,7 +138,13 @@ def _mirrored(start: int, tile: int, length: int) -> slice | NDArray[np.intp]:
     """What indexes `tile` pixels from `start` on an axis that is mirrored at both its ends."""
     if start >= 0 and start + tile <= length:
         return slice(start, start + tile)
-    places = np.arange(start, start + tile) % (2 * length)
+    return mirrored(np.asarray(start), tile, length)
+
+
+def mirrored(starts: NDArray[np.int64], tile: int, length: int) -> NDArray[np.int64]:
+    """The `tile` pixels from each start on, on an axis that is mirrored at both its ends:
+    (..., tile), each from 0 to length - 1."""
+    places = (starts[..., None] + np.arange(tile)) % (2 * length)
     return np.where(places < length, places, 2 * length - 1 - places)
 
 
@@ -158,6 +164,35 @@ def shares(length: int, tile: int, overlap: int, margin: int = 0) -> dict[int, F
     return {
         offset: (profile / total[offset + margin :][:tile]).astype(np.float32) for offset in offsets
     }
+
+
+@dataclass(frozen=True)
+class Axis:
+    """Which tiles lie over each pixel of an axis, at most `most` of them.
+
+    All are (length, most): the number of the tile, counted from the first; where in the tile the
+    pixel lies; what the tile counts for there. Where fewer tiles lie, the first stands again and
+    counts for nothing.
+    """
+
+    tiles: NDArray[np.int64]
+    places: NDArray[np.int64]
+    shares: Floats
+
+
+def axis(length: int, tile: int, overlap: int, margin: int = 0) -> Axis:
+    """The tiles over each of `length` pixels; see `starts` and `shares`."""
+    weights = shares(length, tile, overlap, margin)
+    offsets = np.asarray(list(weights))
+    pixels = np.arange(length)
+    first = np.searchsorted(offsets, pixels - tile, side="right")
+    last = np.searchsorted(offsets, pixels, side="right") - 1
+    tiles = first[:, None] + np.arange((last - first).max() + 1)
+    there = tiles <= last[:, None]
+    tiles = np.where(there, tiles, first[:, None])
+    places = pixels[:, None] - offsets[tiles]
+    counted = np.stack(list(weights.values()))[tiles, places] * there
+    return Axis(tiles, places, counted.astype(np.float32))
 
 
 class Blend:
