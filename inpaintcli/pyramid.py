@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from inpaintcli.arrays import Floats, Mask, Pixels
 
@@ -31,9 +33,17 @@ def near(places: Mask, distance: int, mask: Mask) -> Mask:
     small = np.zeros_like(mask)
     for one in (places[y::2, x::2] for y in (0, 1) for x in (0, 1)):
         small[: one.shape[0], : one.shape[1]] |= one
+    if distance <= 15:
+        return np.asarray(mask & (cv2.dilate(small.view(np.uint8), _disc(distance)) > 0))
     elsewhere = np.where(small, np.uint8(0), np.uint8(1))
     apart = cv2.distanceTransform(elsewhere, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
     return np.asarray(mask & (apart <= distance))
+
+
+def _disc(reach: int) -> NDArray[np.uint8]:
+    """Ones up to `reach` px from the middle, zeros around them."""
+    y, x = np.ogrid[-reach : reach + 1, -reach : reach + 1]
+    return (x**2 + y**2 <= reach**2).astype(np.uint8)
 
 
 def halved(pixels: Pixels, mask: Mask) -> tuple[Pixels, Mask]:
@@ -45,24 +55,31 @@ def halved(pixels: Pixels, mask: Mask) -> tuple[Pixels, Mask]:
     half = ((height + 1) // 2, (width + 1) // 2)
     small = np.empty((*half, 3), np.uint16)
     small_mask = np.empty(half, np.bool_)
-    scale = np.float32(np.iinfo(np.uint16).max / np.iinfo(pixels.dtype).max)
+    scale = np.iinfo(np.uint16).max / np.iinfo(pixels.dtype).max
+    #: What a mean over four, of which so many are known and the others 0, is multiplied by.
+    factors = np.float32([0, *(4 * scale / known for known in (1, 2, 3, 4))])
     for top in range(0, height, 2 * STRIP):
         rows = np.s_[top : top + 2 * STRIP]
-        known = (~mask[rows]).astype(np.float32)
-        colours = pixels[rows] * known[..., None]
-        edge = ((0, len(known) % 2), (0, width % 2))
-        share = _boxes(np.pad(known, edge)[..., None])
-        sums = _boxes(np.pad(colours, (*edge, (0, 0))))
-        out = np.s_[top // 2 : top // 2 + len(sums)]
-        small[out] = np.rint(sums / np.maximum(share, 1) * scale)
-        small_mask[out] = share[..., 0] == 0
+        known = _even((~mask[rows]).view(np.uint8))
+        colours = _even(np.ascontiguousarray(pixels[rows]))
+        colours = np.asarray(cv2.bitwise_and(colours, colours, mask=known), np.float32)
+        size = (colours.shape[1] // 2, colours.shape[0] // 2)
+        means = cv2.resize(colours, size, interpolation=cv2.INTER_AREA)
+        pairs = known[0::2] + known[1::2]
+        number = pairs[:, 0::2] + pairs[:, 1::2]
+        means *= factors[number][..., None]
+        out = np.s_[top // 2 : top // 2 + len(means)]
+        small[out] = np.rint(means, out=means)
+        small_mask[out] = number == 0
     return small, small_mask
 
 
-def _boxes(values: Floats) -> Floats:
-    """Sums over 2x2 boxes of (h, w, c) with even h and w."""
-    pairs = values[0::2] + values[1::2]
-    return np.asarray(pairs[:, 0::2] + pairs[:, 1::2])
+def _even(values: NDArray[Any]) -> NDArray[Any]:
+    """(h, w[, c]) with a row and a column of zeros more where they are odd."""
+    odd = (0, values.shape[0] % 2, 0, values.shape[1] % 2)
+    if not any(odd):
+        return values
+    return np.asarray(cv2.copyMakeBorder(values, *odd, cv2.BORDER_CONSTANT, value=0))
 
 
 def doubled(
