@@ -226,8 +226,8 @@ class _Run:
 
 def _put(pixels: Pixels, mask: Mask, values: Floats) -> None:
     """Set the damaged pixels to float values in [0, 1], rounded to the depth of `pixels`."""
-    # Most photos have little damage: places are faster to go by than the mask, and by far fastest to
-    # find on one axis.
+    # Most photos have little damage: places are faster to go by than the mask, and fastest to find
+    # on a single axis.
     places = np.divmod(np.flatnonzero(mask), mask.shape[1])
     pixels[places] = _rounded(values[places], pixels.dtype)
 

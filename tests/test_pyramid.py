@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inpaintcli.pyramid import deeper_than, doubled, halved
+from inpaintcli.pyramid import deeper_than, doubled, halved, near
 from tests.helpers import picture
 
 
@@ -49,3 +49,17 @@ def test_deep_damage_is_what_is_farther_from_known_pixels_than_the_reach() -> No
     # Damage at the photo's edge has no known pixel beyond it.
     assert deep[15, 39]
     assert not deep[15, 36]
+
+
+@given(distance=st.sampled_from([0, 1, 2, 8, 15, 16, 40]), seed=st.integers(0, 99))
+@settings(max_examples=30, deadline=None)
+def test_near_is_what_lies_within_the_distance_at_half_size(distance: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    height, width = (int(side) for side in rng.integers(1, 60, 2))
+    places = rng.random((height, width)) < 0.003
+    damage = rng.random(((height + 1) // 2, (width + 1) // 2)) < 0.7
+    expected = np.zeros_like(damage)
+    for y, x in np.argwhere(places) // 2:
+        rows, columns = np.ogrid[: damage.shape[0], : damage.shape[1]]
+        expected |= (rows - y) ** 2 + (columns - x) ** 2 <= distance**2
+    np.testing.assert_array_equal(near(places, distance, damage), damage & expected)
