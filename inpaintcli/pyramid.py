@@ -43,7 +43,7 @@ def near(places: Mask, distance: int, mask: Mask) -> Mask:
 def _disc(reach: int) -> NDArray[np.uint8]:
     """Ones up to `reach` px from the middle, zeros around them."""
     y, x = np.ogrid[-reach : reach + 1, -reach : reach + 1]
-    return (x**2 + y**2 <= reach**2).astype(np.uint8)
+    return np.asarray(x**2 + y**2 <= reach**2, np.uint8)
 
 
 def halved(pixels: Pixels, mask: Mask) -> tuple[Pixels, Mask]:
@@ -57,7 +57,7 @@ def halved(pixels: Pixels, mask: Mask) -> tuple[Pixels, Mask]:
     small_mask = np.empty(half, np.bool_)
     scale = np.iinfo(np.uint16).max / np.iinfo(pixels.dtype).max
     #: What a mean over four, of which so many are known and the others 0, is multiplied by.
-    factors = np.float32([0, *(4 * scale / known for known in (1, 2, 3, 4))])
+    factors = np.array([0, *(4 * scale / known for known in (1, 2, 3, 4))], np.float32)
     for top in range(0, height, 2 * STRIP):
         rows = np.s_[top : top + 2 * STRIP]
         known = _even((~mask[rows]).view(np.uint8))

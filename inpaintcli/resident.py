@@ -8,6 +8,7 @@ any size takes no more memory than that beside its own pixels.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -48,10 +49,10 @@ class Resident:
         self.session = session
         device = f"{session.device}:{session.number}" if session.device == "cuda" else "cpu"
         self._cut = {
-            kind: Session(PROGRAMS / f"cut-{bits}.onnx", device, session.threads)
-            for kind, bits in ((np.dtype(np.uint8), 8), (np.dtype(np.uint16), 16))
+            np.dtype(np.uint8): _program("cut-8", device, session.threads),
+            np.dtype(np.uint16): _program("cut-16", device, session.threads),
         }
-        self._blend = Session(PROGRAMS / "blend.onnx", device, session.threads)
+        self._blend = _program("blend", device, session.threads)
         #: Tiles of so many pixels have turned out to be too many at once.
         self._too_many: float = np.inf
 
@@ -124,6 +125,12 @@ class Resident:
             done(min(batch, len(tops) - start))
             start += batch
         yield from blended.until(height)
+
+
+@functools.cache
+def _program(name: str, device: str, threads: int | None) -> Session:
+    """A program on a device, once for all networks: a session takes memory of a GPU."""
+    return Session(PROGRAMS / f"{name}.onnx", device, threads)
 
 
 class _Plane:
