@@ -49,7 +49,7 @@ def stoppable(check: Callable[[], None], progress: Progress | None) -> Progress:
 def attempt(job: Job, work: Work, progress: Progress | None) -> Outcome:
     """Work on a photo; whatever fails is an outcome, but for ModelError, which is raised."""
     try:
-        return work(job, progress)
+        return work.do(job, progress)
     except ModelError:
         raise
     except Exception as error:

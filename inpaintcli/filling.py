@@ -193,6 +193,7 @@ class _Run:
             pixels = pixels.copy()
             pixels[level.damage] = 0
         before = self.done
+        overwritten = []
         try:
             for places, values in resident.run(
                 {"image": pixels, "mask": level.damage},
@@ -203,9 +204,12 @@ class _Run:
                 batch=self.batch_size,
                 done=self._report,
             ):
+                overwritten.append((places, level.pixels[places]))
                 level.pixels[places] = _rounded(values, level.pixels.dtype)
         except GpuMemoryError:
             self.done = before
+            for places, guess in overwritten:
+                level.pixels[places] = guess
             return False
         return True
 

@@ -105,8 +105,15 @@ class Outcome:
         return {key: value for key, value in values.items() if value is not None}
 
 
-#: What is done to a photo; raises InpaintError.
-Work = Callable[[Job, Progress | None], Outcome]
+@dataclass(frozen=True)
+class Work:
+    """What is done to a photo, with all that it needs loaded.
+
+    do: raises InpaintError. devices: where its networks run, "cpu" or "cuda"; empty without any.
+    """
+
+    do: Callable[[Job, Progress | None], Outcome]
+    devices: frozenset[str] = frozenset()
 
 
 class Recipe(Protocol):
@@ -115,6 +122,11 @@ class Recipe(Protocol):
     @property
     def device(self) -> str:
         """Where its networks run, see `inpaintcli.runtime.Session`."""
+        ...
+
+    @property
+    def has_networks(self) -> bool:
+        """Whether it runs networks; all else runs on the CPU, whatever the device."""
         ...
 
     def on(self, device: str) -> Recipe:

@@ -17,12 +17,12 @@ from inpaintcli.arrays import Mask, Pixels, size
 from inpaintcli.errors import PhotoError
 from inpaintcli.filling import Progress
 from inpaintcli.inpainters.base import Inpainter
-from inpaintcli.inpainters.registry import load_model
+from inpaintcli.inpainters.registry import CLASSICAL, load_model
 from inpaintcli.jobs import Job, Outcome, Status, Work
 from inpaintcli.metrics import Scores, score
 from inpaintcli.photo import Photo
 from inpaintcli.restore import restore, tiles_of
-from inpaintcli.sources import Damage, Files, Masking, Page
+from inpaintcli.sources import Damage, Detected, Files, Masking, Page
 
 
 @dataclass(frozen=True)
@@ -62,6 +62,11 @@ class Restoring:
     how: RestoreOptions = RestoreOptions()
     files: FileOptions = FileOptions()
 
+    @property
+    def has_networks(self) -> bool:
+        """See `Recipe`."""
+        return self.model not in CLASSICAL or isinstance(self.masking.source, Detected)
+
     def on(self, device: str) -> Restoring:
         """See `Recipe`."""
         return replace(self, device=device)
@@ -77,7 +82,7 @@ class Restoring:
                 return detect_file(job, masking, self.files, progress)
             return restore_file(job, masking, inpainter, self.how, self.files, progress)
 
-        return work
+        return Work(work, _devices(masking, inpainter))
 
 
 @dataclass(frozen=True)
@@ -87,6 +92,11 @@ class Detecting:
     device: str
     masking: Masking
     files: FileOptions = FileOptions()
+
+    @property
+    def has_networks(self) -> bool:
+        """See `Recipe`."""
+        return isinstance(self.masking.source, Detected)
 
     def on(self, device: str) -> Detecting:
         """See `Recipe`."""
@@ -99,7 +109,15 @@ class Detecting:
         def work(job: Job, progress: Progress | None) -> Outcome:
             return detect_file(job, masking, self.files, progress)
 
-        return work
+        return Work(work, _devices(masking))
+
+
+def _devices(masking: Masking, inpainter: Inpainter | None = None) -> frozenset[str]:
+    """Where the networks run that were loaded."""
+    found = [getattr(inpainter, "device", None)]  # Methods that are no networks have none.
+    if isinstance(masking.source, Detected) and masking.source.detector:
+        found.append(masking.source.detector.session.device)
+    return frozenset(device for device in found if device)
 
 
 def restore_file(

@@ -67,6 +67,15 @@ def crew(
     return workers, threads
 
 
+def apart(photos: int, device: str, workers: int) -> bool:
+    """Whether so many photos are worked on in processes of their own.
+
+    A lone worker needs none, and would take time to start. But once a GPU has failed, nothing more
+    works in the process that used it: with photos to come, that must not be this one.
+    """
+    return workers > 1 or (photos > 1 and _gpus(device) > 0)
+
+
 def _gpus(device: str) -> int:
     """How many GPUs the work could come to be done by; no memory of any is taken to find out."""
     if not may_use_cuda(device) or (device == "auto" and not has_cuda_libraries()):
@@ -119,14 +128,17 @@ def run(
     workers: int,
     threads: int | None,
     stop: Stop,
+    say: Callable[[str], None] = lambda note: None,
 ) -> Iterator[Outcome]:
     """Work on all jobs; outcomes come in the order in which they are done.
 
     As `batch.run`: a failure is an outcome, ModelError is raised where a model fails before any
     photo is done, KeyboardInterrupt where `stop` was asked for. Several GPUs are shared out, see
-    `devices`.
+    `devices`. say: is told, in one line each, what there is to say of the workers.
     """
     waiting = deque(jobs)
+    instead = "--workers 1" if workers > 1 else "--device cpu"
+    without_gpu: set[str] = set()
     any_done = stopping = False
     stillborn = 0
     living: list[_Worker] = []
@@ -137,9 +149,7 @@ def run(
             except OSError as error:  # The system has no room for so many: fewer do as well.
                 if not living:
                     cause = (error.strerror or str(error)).lower()
-                    raise ModelError(
-                        f"no worker can be started: {cause}: try --workers 1"
-                    ) from None
+                    raise ModelError(f"no worker can be started: {cause}: try {instead}") from None
                 break
         while living:
             if stop.asked and not stopping:
@@ -149,6 +159,11 @@ def run(
                     worker.end()
             for worker, answer in _answers(living):
                 job = worker.job
+                if answer == "no gpu":
+                    if worker.recipe.device not in without_gpu:
+                        without_gpu.add(worker.recipe.device)
+                        say(_without_gpu(worker.recipe.device))
+                    continue
                 lost = isinstance(answer, _Death) or (isinstance(answer, InpaintError) and any_done)
                 if isinstance(answer, InpaintError) and not lost:
                     if job or len(living) == 1:
@@ -172,7 +187,9 @@ def run(
                     if waiting and not stop.asked and stillborn < MOST_STILLBORN:
                         living.append(_Worker(worker.recipe, threads))
                     elif waiting and not stop.asked and not living:
-                        raise ModelError(f"no worker gets ready: {answer}: try --workers 1")
+                        if isinstance(answer, InpaintError):
+                            raise answer
+                        raise ModelError(f"no worker gets ready: {answer}: try {instead}")
                 elif waiting and not stop.asked:
                     job = waiting.popleft()
                     worker.give(job, on_start(job))
@@ -196,8 +213,16 @@ class _Death:
         return self.why
 
 
-#: What a worker says: its photo is done; its model failed; it has died; it is ready or has stopped.
-_Answer = Outcome | InpaintError | _Death | Literal["idle"]
+def _without_gpu(device: str) -> str:
+    """What is said where the worker of a device has to do without its GPU."""
+    number = device.partition(":")[2]
+    gpu, asked = (f"GPU {number}", f"cuda:{number}") if number else ("the GPU", "cuda")
+    return f"{gpu} cannot be used, its photos are left to the CPU: --device {asked} says why"
+
+
+#: What a worker says: its photo is done; its model failed; it has died; it is ready or has stopped;
+#: it has to do without its GPU.
+_Answer = Outcome | InpaintError | _Death | Literal["idle", "no gpu"]
 
 
 def _answers(living: Sequence[_Worker]) -> list[tuple[_Worker, _Answer]]:
@@ -307,6 +332,8 @@ def _work(connection: Connection, recipe: Recipe, threads: int | None) -> None:
     except Exception as error:
         connection.send(ModelError(reason(Path("worker"), error)))
         return
+    if recipe.device.startswith("auto") and "cpu" in work.devices:
+        connection.send("no gpu")
     connection.send("idle")
     while not stopped.is_set():
         job = jobs.get()

@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 import os
+import shutil
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from inpaintcli import gpus
+
+
+@pytest.fixture(autouse=True)
+def nothing_asked() -> Iterator[None]:
+    """What one test's CUDA has said is no other's."""
+    gpus._asked.cache_clear()
+    yield
+    gpus._asked.cache_clear()
 
 
 def driver(monkeypatch: pytest.MonkeyPatch, root: Path, folders: int, nodes: int) -> None:
@@ -27,17 +38,26 @@ def driver(monkeypatch: pytest.MonkeyPatch, root: Path, folders: int, nodes: int
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
 
 
-def program(monkeypatch: pytest.MonkeyPatch, root: Path, script: str | None) -> None:
-    """A machine whose /proc says nothing, with a shell script, or none, as nvidia-smi."""
-    folder = root / "bin"
-    folder.mkdir()
-    if script is not None:
-        (folder / "nvidia-smi").write_text(f"#!/bin/sh\n{script}\n")
-        (folder / "nvidia-smi").chmod(0o755)
-    monkeypatch.setenv("PATH", os.fspath(folder))
+def library(monkeypatch: pytest.MonkeyPatch, root: Path, body: str) -> None:
+    """CUDA as a library whose `cuInit` has such a body, and which has five GPUs."""
+    compiler = shutil.which("cc")
+    if not compiler:
+        pytest.skip("a C compiler makes the library that stands in for CUDA")
+    (root / "cuda.c").write_text(
+        "#include <stdio.h>\n#include <stdlib.h>\n"
+        f"int cuInit(unsigned flags) {{ {body} }}\n"
+        "int cuDeviceGetCount(int *number) { *number = 5; return 0; }\n"
+    )
+    made = root / "libcuda.so.1"
+    subprocess.run([compiler, "-shared", "-fPIC", "-o", made, root / "cuda.c"], check=True)
+    monkeypatch.setattr(gpus, "LIBRARY", os.fspath(made))
+
+
+def no_driver(monkeypatch: pytest.MonkeyPatch, root: Path) -> None:
+    """A machine on which no file says anything of GPUs."""
     monkeypatch.setattr(gpus, "FOLDERS", root / "none")
+    monkeypatch.setattr(gpus, "NODES", root / "none")
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    gpus._listed.cache_clear()
 
 
 @pytest.mark.parametrize(
@@ -60,7 +80,6 @@ def test_the_driver_is_asked(
         # As in CUDA's programming guide: what follows the first that does not exist is not seen.
         ("0,2,-1,1", 2), ("4", 0), ("1,7,0", 1), ("0,", 1),
         ("GPU-8932f937-d72c-4106-c12f-20bd9faed9f6", 1), ("GPU-8932f937,GPU-0a", 2),
-        ("MIG-4c9a2b1e-0d5f-5c1e-9f8a-2b1e0d5f5c1e", 1), ("MIG-a,MIG-b", 1),
         ("0,0,0,0,0,0", 0), ("1,0,1", 0),
     ],
 )  # fmt: skip
@@ -72,38 +91,59 @@ def test_the_user_may_choose_among_them(
     assert gpus.count() == number
 
 
-posix = pytest.mark.skipif(os.name != "posix", reason="a shell script stands in for nvidia-smi")
-
-
-@posix
-def test_nvidias_program_is_asked_where_the_driver_says_nothing(
+def test_cuda_is_asked_where_no_file_says_anything(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    listed = "GPU 0: NVIDIA A100 (UUID: GPU-1)\n  MIG 1g.5gb Device 0: (UUID: MIG-1)\nGPU 1: T4"
+    no_driver(monkeypatch, tmp_path)
     calls = tmp_path / "calls"
-    program(
-        monkeypatch, tmp_path,
-        f'[ "$*" = -L ] || exit 1; echo x >>"{calls}"; /bin/cat <<END\n{listed}\nEND',
-    )  # fmt: skip
-    assert gpus.count() == 2
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1,0,2")
-    assert gpus.count() == 2
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
-    assert gpus.count() == 1
-    assert calls.read_text() == "x\n", "it takes a second, and is asked once"
+    library(monkeypatch, tmp_path, f'fputs("x", fopen("{calls}", "a")); return 0;')
+    assert [gpus.count(), gpus.count()] == [5, 5]
+    assert calls.read_text() == "x", "it takes a second, and is asked once"
 
 
-@posix
-@pytest.mark.parametrize("script", [None, "exit 9", "echo No devices were found; exit 6"])
-def test_where_nobody_says_nothing_is_made_up(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, script: str | None
+@pytest.mark.parametrize(
+    ("body", "number"),
+    [("return 100;", 0), ("return 999;", None), ("abort();", None)],
+    ids=["no device", "a failure", "a crash"],
+)
+def test_where_cuda_fails_nothing_is_made_up(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, body: str, number: int | None
 ) -> None:
-    program(monkeypatch, tmp_path, script)
+    no_driver(monkeypatch, tmp_path)
+    library(monkeypatch, tmp_path, body)
+    assert gpus.count() == number
+
+
+def test_where_there_is_no_cuda_nobody_says(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    no_driver(monkeypatch, tmp_path)
+    monkeypatch.setattr(gpus, "LIBRARY", os.fspath(tmp_path / "libcuda.so.1"))
     assert gpus.count() is None
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1,5")
-    assert gpus.count() == 3, "who names three has three"
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    assert gpus.count() == 0
+
+
+def test_what_cuda_has_of_split_gpus_it_says_itself(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Before driver 570 one part in all, since then more, and the GPUs that are whole."""
+    driver(monkeypatch, tmp_path, 2, 2)
+    library(monkeypatch, tmp_path, "return 0;")
+    caps = tmp_path / "dev/nvidia-caps"
+    caps.mkdir()
+    for number in (1, 2):  # They are there as soon as a GPU could be split.
+        (caps / f"nvidia-cap{number}").touch()
+    assert gpus.count() == 2
+    (caps / "nvidia-cap12").touch()
+    assert gpus.count() == 5
+
+
+def test_what_cuda_has_of_parts_by_name_it_says_itself(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    driver(monkeypatch, tmp_path, 2, 2)
+    library(monkeypatch, tmp_path, "return 0;")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "MIG-4c9a2b1e-0d5f-5c1e-9f8a-2b1e0d5f5c1e")
+    assert gpus.count() == 5
 
 
 def test_the_driver_is_known_by_its_files(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -8,17 +8,24 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from multiprocessing import Pipe
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
+from rich.table import Table
 
 from inpaintcli import gpus, workers
+from inpaintcli.cli.main import run
+from inpaintcli.cli.pipes import Pipes
+from inpaintcli.cli.running import Crew, Telling, carry_out
 from inpaintcli.errors import ModelError
 from inpaintcli.filling import Progress
-from inpaintcli.jobs import Job, Outcome, Work, Written
+from inpaintcli.jobs import Job, Outcome, Recipe, Work, Written
 from inpaintcli.pairing import Beside
+from inpaintcli.planning import Plan
 from inpaintcli.stopping import Stop
 from tests.helpers import inpaint, load, save, save_mask, scratched, stripe
 
@@ -306,12 +313,14 @@ class Naming:
     """A recipe that notes with every photo which process worked on it, and on which device.
 
     A photo is not done before so many workers have begun one, each its own. The photo `crash` ends
-    its worker when two have; the model fails with the photo `fails`.
+    its worker when two have; the model fails with the photo `fails`. Of several GPUs the first
+    cannot be used, and the CPU does its work.
     """
 
     device: str
     folder: Path
     workers: int
+    has_networks = True
 
     def on(self, device: str) -> Naming:
         return replace(self, device=device)
@@ -330,7 +339,7 @@ class Naming:
                 raise ModelError("the model failed on cuda: an illegal memory access")
             return Outcome(job.photo, "restored", note=f"{self.device} {os.getpid()}")
 
-        return work
+        return Work(work, frozenset({"cpu" if self.device == "auto:0" else "cuda"}))
 
 
 @pytest.mark.parametrize("crash", [False, True])
@@ -350,20 +359,184 @@ def test_each_worker_keeps_to_its_gpu_and_so_does_its_successor(
     assert [note.split()[0] for note in told] == ["cuda:0", "cuda:1"], "a process has one device"
 
 
+def carried_out(recipe: Recipe, names: Sequence[str]) -> list[Outcome]:
+    """What becomes of photos of these names in a run with one worker."""
+    jobs = [Job(Path(name), Beside(), Written()) for name in names]
+    told: list[Outcome] = []
+
+    def table(outcomes: list[Outcome]) -> Table:
+        told.extend(outcomes)
+        return Table()
+
+    carry_out(
+        Plan(jobs, order=[job.photo for job in jobs]), recipe, table,
+        crew=Crew(recipe.device, 1), telling=Telling("", Pipes([], None)),
+    )  # fmt: skip
+    return told
+
+
 def test_where_a_model_failed_another_process_goes_on(
     machine: Callable[..., None], tmp_path: Path
 ) -> None:
     """Once a GPU has failed, nothing more works in the process that used it."""
     machine(1)
-    jobs = [Job(Path(name), Beside(), Written()) for name in ("a", "fails", "b", "c")]
+    told = carried_out(Naming("cuda", tmp_path, 1), ["a", "fails", "b", "c"])
+    assert [one.photo.name for one in told if one.error] == ["fails"]
+    first, *others = [one.note for one in told if not one.error]
+    assert first != others[0] == others[1]
+
+
+def test_a_lone_worker_is_a_process_of_its_own_where_a_gpu_could_fail(
+    machine: Callable[..., None],
+) -> None:
+    machine(1)
+    for device in ("auto", "cuda", "cuda:0"):
+        assert workers.apart(2, device, 1)
+        assert not workers.apart(1, device, 1), "nobody comes after it"
+    assert not workers.apart(100, "cpu", 1)
+    assert workers.apart(2, "cpu", 2)
+    machine(0)
+    assert not workers.apart(100, "auto", 1)
+
+
+class Played:
+    """A worker that is no process: what the next one says is the next of `scripts`."""
+
+    scripts: ClassVar[list[list[object]]] = []
+
+    def __init__(self, recipe: Recipe, threads: int | None):
+        self.recipe = recipe
+        self.job: Job | None = None
+        self.connection, self._theirs = Pipe()
+        self._script = self.scripts.pop(0)
+        self._theirs.send(self._script.pop(0))
+
+    def give(self, job: Job, progress: Progress | None) -> None:
+        self.job = job
+        self._theirs.send(self._script.pop(0))
+
+    def listen(self) -> object:
+        return self.connection.recv()
+
+    def end(self) -> None:
+        self.connection.close()
+        self._theirs.close()
+
+
+def test_where_no_process_can_go_on_its_reason_is_told(
+    machine: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine(1)
+    jobs = [Job(Path(name), Beside(), Written()) for name in "abc"]
+    lost = ModelError("the model failed on cuda: it has fallen off the bus")
+    gone = ModelError("--device cuda: no CUDA device: --device cpu works without")
+    first = ["idle", Outcome(jobs[0].photo, "restored"), lost]
+    monkeypatch.setattr(workers, "_Worker", Played)
+    monkeypatch.setattr(
+        Played, "scripts", [first, *([gone] for _ in range(workers.MOST_STILLBORN))]
+    )
+    recipe = Naming("cuda", tmp_path, 1)
+    outcomes = workers.run(jobs, recipe, lambda job: None, workers=1, threads=1, stop=Stop())
+    assert [next(outcomes).error, next(outcomes).error] == ["", str(lost)]
+    with pytest.raises(ModelError) as error:
+        next(outcomes)
+    assert str(error.value) == str(gone), "which says what to do"
+
+
+@pytest.mark.parametrize(("device", "known"), [("cpu", 1), ("auto", 0)])
+def test_a_lone_worker_on_the_cpu_is_this_process(
+    machine: Callable[..., None], tmp_path: Path, device: str, known: int
+) -> None:
+    machine(known)
+    told = carried_out(Naming(device, tmp_path, 1), ["a", "fails", "b"])
+    assert [one.note for one in told if not one.error] == [f"{device} {os.getpid()}"] * 2
+
+
+def test_a_gpu_that_cannot_be_used_is_told_once(
+    machine: Callable[..., None], tmp_path: Path
+) -> None:
+    machine(2)
+    recipe = Naming("auto", tmp_path, 3)
+    jobs = [Job(Path(name), Beside(), Written()) for name in "abcdef"]
+    said: list[str] = []
     with Stop() as stop:
-        recipe = Naming("cuda", tmp_path, 1)
         outcomes = list(
-            workers.run(jobs, recipe, lambda job: None, workers=1, threads=1, stop=stop)
+            workers.run(
+                jobs, recipe, lambda job: None, workers=3, threads=1, stop=stop, say=said.append
+            )
         )
-    told = {one.photo.name: one.note for one in outcomes}
-    assert [one.photo.name for one in outcomes if one.error] == ["fails"]
-    assert told["a"] != told["b"] == told["c"]
+    devices = sorted(note.split()[0] for note in {one.note for one in outcomes})
+    assert devices == ["auto:0", "auto:0", "auto:1"]
+    assert said == [
+        "GPU 0 cannot be used, its photos are left to the CPU: --device cuda:0 says why"
+    ]
+
+
+@pytest.fixture
+def in_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Calls of the command in this process are in the folder, and no process has a GPU."""
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    return folder
+
+
+def test_networks_that_do_without_their_gpu_are_a_note(
+    machine: Callable[..., None], in_folder: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    machine(1)
+    words = ["in/00.png", "in/01.png", "--mask", "mask.png", "--model", "autoencoder", "-o", "out"]
+    assert run(["restore", *words]) == 0
+    note = "the GPU cannot be used, its photos are left to the CPU: --device cuda says why\n"
+    assert capfd.readouterr().err == note
+
+
+@pytest.mark.parametrize("quiet", [False, True])
+def test_notes_of_workers_are_told_unless_all_is_quiet(
+    machine: Callable[..., None],
+    in_folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    quiet: bool,
+) -> None:
+    def worked(*rest: object, say: Callable[[str], None], **more: object) -> list[Outcome]:
+        say("a note")
+        return []
+
+    machine(1)
+    monkeypatch.setattr(workers, "run", worked)
+    assert run(["restore", "in", "--mask", "mask.png", "-o", "out", *(["-q"] * quiet)]) == 0
+    assert capfd.readouterr().err == ("" if quiet else "a note\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "crew"),
+    [
+        ("restore in -o out", 2),
+        ("restore in -o out --mask mask.png", 2),
+        ("restore in -o out --model telea", 2),
+        ("restore in -o out --model telea --mask mask.png", 8),
+        ("restore in -o out --model patchmatch --infrared-file mask.png", 8),
+        ("detect in -o out", 2),
+        ("detect in -o out --infrared-file mask.png", 8),
+    ],
+)
+def test_where_no_network_runs_the_crew_is_that_of_the_cpu(
+    machine: Callable[..., None],
+    in_folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    words: str,
+    crew: int,
+) -> None:
+    machine(2)
+    asked: list[int] = []
+
+    def worked(*rest: object, workers: int, **more: object) -> list[Outcome]:
+        asked.append(workers)
+        return []
+
+    monkeypatch.setattr(workers, "run", worked)
+    assert run(words.split()) == 0
+    assert asked == [crew]
 
 
 def test_free_memory_is_known_here() -> None:

@@ -68,15 +68,7 @@ def taken(
         lie = "masks lie" if len(masks) > 1 else "mask lies"
         uses = "uses them" if len(masks) > 1 else "uses it"
         notes.append(f"{len(masks)} {lie} beside the photos unused: --mask {folder} {uses}")
-    here = (one.path for one in unread if recursive or len(one.name.parts) == 1)
-    others = sorted({real(path): path for path in here}.values())
-    if others:
-        some, them = _counted(len(others), "picture")
-        such = " ".join(sorted({path.suffix.lower() for path in others}))
-        notes.append(
-            f"{some} of formats that are not read ({such}) left out, {others[0]} first: convert "
-            f"{them}"
-        )
+    notes += not_read([one for one in unread if recursive or len(one.name.parts) == 1])
     if left_out:
         some, them = _counted(len(left_out), "photo")
         notes.append(f"{some} in folders below left out: --recursive takes {them}")
@@ -88,6 +80,18 @@ def passed_over(passed: Sequence[Path]) -> list[str]:
     some, them = _counted(len(passed), "file")
     why = f"{some} skipped, named as results of an earlier run: name {them} here to take {them}"
     return [why] if passed else []
+
+
+def not_read(unread: Sequence[Found]) -> list[str]:
+    """What is said of the pictures in other formats that `find` came across: one line, or none."""
+    paths = sorted({real(one.path): one.path for one in unread}.values())
+    if not paths:
+        return []
+    some, them = _counted(len(paths), "picture")
+    such = " ".join(sorted({path.suffix.lower() for path in paths}))
+    return [
+        f"{some} of formats that are not read ({such}) left out, {paths[0]} first: convert {them}"
+    ]
 
 
 def check_report(path: Path, suffixes: Sequence[str], option: str, *, overwrite: bool) -> None:
@@ -224,9 +228,11 @@ def carry_out(
     jobs, quiet, pipes = plan.jobs, telling.quiet, telling.pipes
     if telling.pictured:
         jobs = [replace(job, pictured=at < sheet.MOST_SHOWN) for at, job in enumerate(jobs)]
-    number, threads = workers.crew(len(jobs), crew.device, crew.workers, crew.threads)
+    device = "cpu" if crew.device == "auto" and not recipe.has_networks else crew.device
+    number, threads = workers.crew(len(jobs), device, crew.workers, crew.threads)
     # In this process what cannot be loaded is known before anything is said.
-    work = recipe.load(threads) if dry_run or (jobs and number == 1) else None
+    here = dry_run or (jobs and not workers.apart(len(jobs), device, number))
+    work = recipe.load(threads) if here else None
     total = len(plan.order)
     outcomes: list[Outcome] = []
     trouble: list[str] = []
@@ -235,8 +241,13 @@ def carry_out(
     reported = 0  # A wrong call may show when the first photo begins: it changes no report.
 
     with Stop() as stop, Bars(len(jobs), quiet=quiet) as bars:
-        for note in () if quiet else notes:
-            bars.say(note)
+
+        def say(note: str) -> None:
+            if not quiet:
+                bars.say(note)
+
+        for note in notes:
+            say(note)
 
         def on_start(job: Job) -> Progress:
             return bars.photo(job.photo)
@@ -246,8 +257,8 @@ def carry_out(
             outcomes.append(outcome)
             if outcome.error:
                 bars.say(f"inpaint: {outcome.error}")
-            elif outcome.note and not quiet:
-                bars.say(f"{outcome.photo}: {outcome.note}")
+            elif outcome.note:
+                say(f"{outcome.photo}: {outcome.note}")
             if telling.json:
                 report.print_json(outcome.to_dict(), pipes.told_to)
 
@@ -257,7 +268,7 @@ def carry_out(
             for outcome in (
                 map(dry_run, jobs)
                 if dry_run
-                else _outcomes(jobs, recipe, work, on_start, number, threads, stop)
+                else _outcomes(jobs, recipe, work, on_start, say, number, threads, stop)
             ):
                 bars.photo_done(outcome.photo)
                 tell(outcome)
@@ -301,6 +312,7 @@ def _outcomes(
     recipe: Recipe,
     work: Work | None,
     on_start: Callable[[Job], Progress],
+    say: Callable[[str], None],
     number: int,
     threads: int | None,
     stop: Stop,
@@ -314,7 +326,9 @@ def _outcomes(
         deflate.set_threads(threads or usable_cores())
         yield from batch.run(jobs, work, on_start, stop.check)
     else:
-        yield from workers.run(jobs, recipe, on_start, workers=number, threads=threads, stop=stop)
+        yield from workers.run(
+            jobs, recipe, on_start, workers=number, threads=threads, stop=stop, say=say
+        )
 
 
 def _counts(outcomes: Iterable[Outcome]) -> str:
