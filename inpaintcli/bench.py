@@ -100,17 +100,22 @@ class Case:
             assert self.beside.reference
             shape = (source.height, source.width)
             reference = photo.read(self.beside.reference).pixels
-            if reference.shape[:2] != shape:
-                raise PhotoError(
-                    f"{self.beside.reference}: the reference is {size(reference.shape)}, {path} is "
-                    f"{size(shape)}: give one of the same size"
-                )
-            mask = masks.read_for(self.beside.mask, shape)
+            mask = masks.read(self.beside.mask)
+            for file, what, has in (
+                (self.beside.reference, "reference", reference.shape),
+                (self.beside.mask, "mask", mask.shape),
+            ):
+                if has[:2] != shape:
+                    raise PhotoError(
+                        f"{file}: the {what} is {size(has)}, {path} is {size(shape)}: give one of "
+                        f"the same size"
+                    )
             found = Damaged(source.pixels, mask, reference, profile)
+        advice = f"look at {self.beside.mask}" if self.beside else "leave it out"
         if not found.mask.any():
-            raise PhotoError(f"{path}: nothing of it is damaged: there is nothing to restore")
+            raise PhotoError(f"{path}: nothing of it is damaged: {advice}")
         if found.mask.all():
-            raise PhotoError(f"{path}: every pixel is damaged: nothing is left to restore from")
+            raise PhotoError(f"{path}: every pixel of it is damaged: {advice}")
         return found
 
 
@@ -470,10 +475,15 @@ def _work(connection: Connection, model: str, setting: Setting, folder: Path) ->
                 side = inpainter.card.tile
                 counted = macs_per_pixel(session.path, side) if session and side else None
                 connection.send(_Counted(counted))
-    except InpaintError as error:
-        connection.send(str(error).removeprefix(f"{model}: "))
     except Exception as error:
-        connection.send(reason(Path(model), error).removeprefix(f"{model}: "))
+        connection.send(_why(model, reason(Path(model), error)))
+
+
+def _why(model: str, text: str) -> str:
+    """Why a method failed, as it is said after its name, with the option of `inpaint bench`."""
+    for named in (f"{model}: ", f"--model {model} "):
+        text = text.removeprefix(named)
+    return re.sub(r"--model\b", "--models", text)
 
 
 def _restored(connection: Connection, counting: _Counting, setting: Setting, folder: Path) -> _Done:

@@ -64,9 +64,11 @@ def read_list(path: Path) -> list[Path]:
     else:
         try:
             name, data = str(path), path.read_bytes()
+        except FileNotFoundError:
+            raise UsageError(f"--from-file {path}: no such file: check the name") from None
         except OSError as error:
             why = (error.strerror or str(error)).lower()
-            raise UsageError(f"--from-file {path}: cannot be read: {why}") from None
+            raise UsageError(f"--from-file {path}: cannot be read: {why}: give another") from None
     data = data.removeprefix(b"\xef\xbb\xbf")  # Some editors begin every text with it.
     names = data.split(b"\0") if b"\0" in data else re.split(rb"\r?\n", data)
     paths = [Path(os.fsdecode(one)) for one in names if one]

@@ -91,7 +91,9 @@ def find(
         if path.is_dir():
             inside = in_folder(path)
             if not inside:
-                raise UsageError(f"{path}: no photos in this folder; looked for {known}")
+                raise UsageError(
+                    f"{path}: no photos in this folder; looked for {known}: check the name"
+                )
         elif os.path.lexists(path):
             inside = [Found(path, Path(path.name))]
         elif is_pattern(path):
@@ -113,7 +115,7 @@ def find(
                     one for folder in matches if folder.is_dir() for one in in_folder(folder)
                 ]
             if not inside:
-                raise UsageError(f"{path}: matches no photos; looked for {known}")
+                raise UsageError(f"{path}: matches no photos; looked for {known}: check it")
         else:
             raise UsageError(f"{path}: no such file or folder: check the name")
         for one in inside:
@@ -229,11 +231,11 @@ class Partners:
             return self.path
         candidates = self._candidates(found)
         if not candidates:
-            names = f"{found.key}.*" + (f" and {found.key}{self.mark}.*" if self.mark else "")
+            names = f"{found.key}.*" + (f" or {found.key}{self.mark}.*" if self.mark else "")
             itself = any(key in self._by_key for key in self._keys(found))
             but = " but the photo itself" if itself else ""
             raise PhotoError(
-                f"{found.path}: no {self.what} for it in {self.path}{but}: looked for {names}"
+                f"{found.path}: no {self.what} for it in {self.path}{but}: name one {names}"
             )
         if len(candidates) > 1:
             names = ", ".join(path.name for path in candidates)
@@ -297,13 +299,16 @@ def _partners(path: Path | None, what: str, mark: str = "") -> Partners | None:
     return Partners(path, what, mark) if path else None
 
 
-def names_file(out: Path, photos: Sequence[Path], option: str = "-o") -> bool:
+def names_file(
+    out: Path, photos: Sequence[Path], option: str = "-o", *, is_folder: bool = False
+) -> bool:
     """True if `-o out` (or another option) names the file of a single photo, False if a folder.
 
-    Raises UsageError where it can be neither.
+    is_folder: it was typed as one, with a separator at its end. Raises UsageError where it can be
+    neither.
     """
     one_file = len(photos) == 1 and not photos[0].is_dir() and not is_pattern(photos[0])
-    if out.is_dir():
+    if is_folder or out.is_dir():
         return False
     if str(out) == "-":
         raise UsageError(f"{option} -: only one photo, restored or its mask, can go to a pipe")
@@ -319,8 +324,7 @@ def names_file(out: Path, photos: Sequence[Path], option: str = "-o") -> bool:
     if (one_file or photo.is_unread_picture(out)) and out.suffix and not out.exists():
         known = " ".join(sorted(photo.SUFFIXES))
         raise UsageError(
-            f"{out}: no known format: use one of {known}, or name a folder without a dot, or one "
-            f"that is there"
+            f"{out}: no known format: use one of {known}, or end the name of a folder with {os.sep}"
         )
     return False
 
@@ -437,6 +441,7 @@ def check_folder(folder: Path, option: str = "-o") -> None:
     while not nearest.exists() and nearest != nearest.parent:
         nearest = nearest.parent
     if not nearest.is_dir():
-        raise UsageError(f"{folder}: {nearest} is a file, and no folder: choose another {option}")
+        what = "is" if nearest == folder else f"{nearest} is"
+        raise UsageError(f"{folder}: {what} a file, and no folder: choose another {option}")
     if not os.access(nearest, os.W_OK | os.X_OK):
         raise UsageError(f"{folder}: cannot be written to: choose another {option}")

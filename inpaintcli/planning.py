@@ -42,8 +42,8 @@ def plan(
     jobs; of those that an interrupted run left half done, what is missing is written, and nothing
     that is there. paged: which photos have several pages that are all worked on.
 
-    A photo without a partner becomes a failure, and of several also one whose `place` raises
-    UsageError; what would lose a file raises UsageError.
+    Of several photos, one without a partner, or whose `place` raises UsageError, becomes a failure;
+    a single one raises UsageError, and so does what would lose a file.
     """
     whole = Plan(order=[found.path for found in photos])
     pairs = Pairs(beside)
@@ -66,9 +66,9 @@ def plan(
                 written = written.paged
             jobs.append(Job(found.path, pairs.of(found), written))
         except InpaintError as error:
-            # What is wrong about one photo's place is no reason to leave the others.
-            if isinstance(error, UsageError) and len(photos) == 1:
-                raise
+            # What is wrong about one photo's files is no reason to leave the others.
+            if len(photos) == 1:
+                raise UsageError(str(error)) from None
             whole.failures.append(Outcome(found.path, "failed", error=str(error)))
     places = [job.written for job in jobs]
     restored = [one.photo for one in places if one.photo]

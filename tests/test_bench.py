@@ -200,17 +200,34 @@ def test_a_method_that_takes_too_long_or_is_not_installed_is_a_row(
     trial: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "sitecustomize.py").write_text("import sys; sys.modules['skimage'] = None\n")
+    (tmp_path / "patchmatch.py").write_text("patchmatch_available = False\n")
     done = subprocess.run(
-        [sys.executable, "-m", "inpaintcli", "bench", "photos", "--models", "biharmonic,telea",
-         "--timeout", "1e-7"],
+        [sys.executable, "-m", "inpaintcli", "bench", "photos", "--models",
+         "biharmonic,patchmatch,telea", "--timeout", "1e-7"],
         cwd=trial, capture_output=True, text=True, timeout=120, check=False,
         env={**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"},
     )  # fmt: skip
     assert done.returncode == 3, "nothing was measured"
-    assert "not measured: biharmonic" in done.stdout
-    assert "pip install scikit-image" in done.stderr
-    assert re.search(r"telea: .*a\.png: took longer than 1e-07 seconds.*--timeout", done.stderr)
-    assert "telea" in done.stdout
+    missing, broken, slow = done.stderr.splitlines()
+    told = "biharmonic: needs a package that is not installed: pip install scikit-image"
+    assert missing == f"inpaint: {told}"
+    assert broken.startswith("inpaint: patchmatch: the library")
+    assert broken.endswith("choose another --models"), "the option that this command has"
+    assert re.search(r"telea: .*a\.png: took longer than 1e-07 seconds.*--timeout", slow)
+    rows, *reasons = done.stdout.split("not measured: ")
+    assert all(name in rows for name in ("biharmonic", "patchmatch", "telea"))
+    assert reasons[0] == f"{told}\n"
+    assert [reason.split(":")[0] for reason in reasons] == ["biharmonic", "patchmatch", "telea"]
+
+
+def test_pictures_that_are_not_read_are_told(tmp_path: Path) -> None:
+    save(tmp_path / "in/a.png", picture())
+    (tmp_path / "in/moving.gif").touch()
+    done = inpaint("bench", "in", "--models", "telea", "--threads", "1", "--json", cwd=tmp_path)
+    assert done.returncode == 0
+    assert done.stderr == (
+        "1 picture of formats that are not read (.gif) left out, in/moving.gif first: convert it\n"
+    )
 
 
 def test_a_photo_that_cannot_be_read_is_named_and_left_out(trial: Path, tmp_path: Path) -> None:
@@ -302,7 +319,8 @@ def wait_for(look: Callable[[], T]) -> T:
         (["photos", "--limit", "0"], "--limit 0"),
         (["photos", "-o", "r.pdf"], "r.pdf"),
         (["photos", "-o", "there.md"], "there.md: exists already"),
-        (["photos", "--device", "gpu"], "unknown device 'gpu'"),
+        (["photos", "--device", "gpu"], "unknown device 'gpu': choose from auto, cpu, cuda or"),
+        (["photos", "--device", "auto:1"], "unknown device 'auto:1': choose from auto, cpu, cuda"),
         (["photos", "--mask", "masks"], "--mask without --reference"),
         (["photos", "--reference", "photos"], "--reference without --mask"),
         (["photos", "--mask", "masks", "--reference", "masks"], "b.png: no reference"),
@@ -572,3 +590,33 @@ def test_the_page_in_a_browser(browser: Browser, compared: Path) -> None:
         browser.view(width, 800, scheme="dark", touch=width < 500)
         assert browser.value("document.documentElement.scrollWidth") <= width
     assert browser.complaints() == []
+
+
+@pytest.mark.parametrize("width", [320, 1200])
+def test_the_pictures_of_a_photo_stay_in_one_row(
+    browser: Browser, compared: Path, width: int
+) -> None:
+    browser.view(width, 900)
+    browser.open(compared)
+    assert browser.value("document.documentElement.scrollWidth") <= width
+    browser.value("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
+    rows = browser.value(
+        """[...document.querySelectorAll('.tiles')].map((row) => ({
+          hidden: row.scrollWidth - row.clientWidth, cut: row.scrollHeight - row.clientHeight,
+          tops: [...row.children].map((one) => one.offsetTop),
+          pictures: [...row.querySelectorAll('.tile')].map((one) => {
+            const [figure, image, caption] =
+              [one, ...one.querySelectorAll('img, figcaption')].map((part) =>
+                part.getBoundingClientRect());
+            return caption.left === image.left && caption.top >= image.bottom
+              && caption.right <= figure.right && image.right <= figure.right;
+          }),
+        }))"""
+    )
+    assert [len(row["pictures"]) for row in rows] == [4, 4, 4, 4]
+    for row in rows:
+        assert row["hidden"] > 0, "all of it is there to scroll to"
+        assert row["cut"] == 0
+        assert len(set(row["tops"])) == 1
+        assert all(row["pictures"]), "captions under their own"
+    assert browser.value("document.documentElement.scrollWidth") <= width

@@ -536,7 +536,7 @@ class TestDetect:
         assert done.code == FAILED
         assert "small.png: the infrared picture is 160x120" in one_line(done.err)
         done = run("detect", "print.png", "--infrared-file", "ir")
-        assert done.code == FAILED
+        assert done.code == BAD_CALL
         assert "print.png: no infrared picture for it in ir" in one_line(done.err)
 
     @pytest.mark.parametrize("pages", [1, 2])
@@ -639,6 +639,7 @@ class TestDetect:
             (["-o", "white.png"], ["white.png exists already: --overwrite"]),
             (["--fit-mask"], ["--fit-mask", "--exclude"]),
             (["--device", "tpu"], ["tpu"]),
+            (["--device", "auto:1"], ["unknown device 'auto:1': choose from auto, cpu, cuda or"]),
             (["--device", "banana", "--infrared-file", "white.png"], ["unknown device 'banana'"]),
             (["--mask", "white.png"], ["--mask"]),
         ],
@@ -728,7 +729,7 @@ class TestDetect:
         far = ~masks.grow(stripe(), GROWTH)
         assert (restored[far] == scratched()[far]).all()
         done = run("detect", "s/a.png", "--infrared-file", "s", "-o", "x.png")
-        assert done.code == FAILED
+        assert done.code == BAD_CALL
         assert "s/a.png: no infrared picture for it in s" in one_line(done.err)
 
     def test_what_is_passed_over_is_told(self, run: Run, tmp_path: Path) -> None:
@@ -970,6 +971,7 @@ class TestBadCalls:
             (["print.png", "--mask", "mask.png", "--grain", "nan"], BAD_CALL, ["--grain nan: gi"]),
             (["print.png", "--mask", "mask.png", "--seed", "-1"], BAD_CALL, ["--seed"]),
             (["print.png", "--mask", "mask.png", "--device", "tpu"], BAD_CALL, ["tpu", "cuda"]),
+            (["print.png", "--mask", "mask.png", "--device", "auto:0"], BAD_CALL, ["auto:0"]),
             (["print.png", "--mask", "mask.png", "--in-place", "-o", "x"], BAD_CALL, ["-o"]),
             (["print.png", "--mask", "mask.png", "--nix"], BAD_CALL, ["--nix"]),
             (["empty", "--mask", "mask.png"], BAD_CALL, ["empty", "no photos"]),
@@ -1047,6 +1049,7 @@ class TestBadCalls:
                        cwd=folder)  # fmt: skip
         assert done.returncode == FAILED
         assert "--thickness" in one_line(done.stderr)
+        assert done.stdout == ""
         assert not list(folder.rglob("t/*/*.png"))
 
     def test_score(self, print_png: Path) -> None:
@@ -1061,6 +1064,119 @@ class TestBadCalls:
             done = inpaint("score", *arguments, cwd=folder)
             assert done.returncode == code, done.stderr
             assert part in one_line(done.stderr)
+
+
+#: What is wrong about one photo: 2 where the command line and the names of files tell, 1 where only
+#: a look into a file does.
+LIKE = {
+    "no such photo": (BAD_CALL, "nix.png: no such file", {
+        "restore": "nix.png --mask mask.png", "detect": "nix.png", "score": "nix.png other.png",
+        "damage": "nix.png -o t", "bench": "nix.png",
+    }),
+    "no such mask": (BAD_CALL, "nix.png: no such mask", {
+        "restore": "print.png --mask nix.png", "detect": "print.png --exclude nix.png",
+        "score": "print.png other.png --mask nix.png",
+        "bench": "print.png --mask nix.png --reference other.png",
+    }),
+    "no such reference": (BAD_CALL, "nix.png: no such reference", {
+        "restore": "print.png --mask mask.png --reference nix.png", "score": "print.png nix.png",
+        "bench": "print.png --mask mask.png --reference nix.png",
+    }),
+    "a folder without its mask": (BAD_CALL, "print.png: no mask for it in others: name one", {
+        "restore": "print.png --mask others", "score": "print.png other.png --mask others",
+        "bench": "print.png --mask others --reference other.png",
+    }),
+    "a folder without its reference": (BAD_CALL, "print.png: no reference for it in others", {
+        "restore": "print.png --mask mask.png --reference others", "score": "print.png others",
+        "bench": "print.png --mask mask.png --reference others",
+    }),
+    "a folder without photos": (BAD_CALL, "empty: no photos in this folder", {
+        "restore": "empty", "detect": "empty", "score": "empty others", "damage": "empty -o t",
+        "bench": "empty",
+    }),
+    "a result below a file": (BAD_CALL, "mask.png: is a file, and no folder: choose another -o", {
+        "restore": "print.png --mask mask.png -o mask.png/",
+        "detect": "print.png -o mask.png/x.png",
+        "bench": "print.png -o mask.png/r.html",
+    }),
+    "a result that is there": (BAD_CALL, "exists already: --overwrite replaces it", {
+        "restore": "print.png --mask mask.png -o other.png", "detect": "print.png -o other.png",
+        "damage": "print.png -o there", "bench": "print.png -o there.md",
+    }),
+    "a mask of another size": (FAILED, "large.png: the mask is 57x41", {
+        "restore": "print.png --mask large.png", "detect": "print.png --exclude large.png",
+        "score": "print.png other.png --mask large.png",
+        "bench": "print.png --mask large.png --reference other.png",
+    }),
+    "a photo that is no picture": (FAILED, "text.png: not an image", {
+        "restore": "text.png --mask mask.png", "detect": "text.png", "score": "text.png other.png",
+        "damage": "text.png -o t", "bench": "text.png",
+    }),
+    "a page that is not there": (FAILED, "print.png: has one page, there is no page 3", {
+        "restore": "print.png --mask mask.png --page 3", "detect": "print.png --page 3",
+    }),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("mistake", LIKE)
+def test_like_mistakes_have_like_codes(run: Run, tmp_path: Path, mistake: str) -> None:
+    save(tmp_path / "other.png", picture())
+    save(tmp_path / "others/other.png", picture())
+    save(tmp_path / "there/damaged/print.png", picture())
+    save_mask(tmp_path / "mask.png", stripe())
+    save_mask(tmp_path / "large.png", stripe(41, 57))
+    (tmp_path / "text.png").write_text("this is no picture")
+    (tmp_path / "there.md").touch()
+    (tmp_path / "empty").mkdir()
+    code, said, calls = LIKE[mistake]
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.*")}
+    for command, words in calls.items():
+        done = run(command, *words.split())
+        assert (done.code, done.out) == (code, ""), (command, done.err)
+        assert said in one_line(done.err), command
+        if command == "bench":
+            assert "--fit-mask" not in done.err, "it has none"
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.*")} == before
+
+
+def test_a_separator_at_the_end_names_a_folder(run: Run, tmp_path: Path) -> None:
+    save_mask(tmp_path / "mask.png", stripe())
+    for words, written in (
+        (["restore", "print.png", "--mask", "mask.png", "-o", "new.v1/"], "new.v1/print.png"),
+        (["restore", "print.png", "--save-mask", "kept.v1/", "-o", "x.png"], "kept.v1/print.png"),
+        (["restore", "print.png", "mask.png", "-o", "two.png/"], "two.png/mask.png"),
+        (["detect", "print.png", "-o", "found.png/"], "found.png/print.png"),
+        (["detect", "print.png", "-o", "-/"], "-/print.png"),
+        (["damage", "print.png", "-o", "t.v1/"], "t.v1/masks/print.png"),
+    ):
+        done = run(*words)
+        assert done.code == 0, done.err
+        assert load(tmp_path / written).shape[:2] == (40, 56)
+    before = sorted(tmp_path.rglob("*"))
+    for words, said in (
+        (["restore", "print.png", "-o", "mask.png/"], "mask.png: is a file, and no folder"),
+        (["detect", "print.png", "-o", "new.v2"], "or end the name of a folder with /"),
+        (["detect", "print.png", "--report", "r.html/"], "r.html/ names a folder: name a file"),
+        (["bench", "print.png", "-o", "r.html/"], "r.html/ names a folder: name a file"),
+    ):
+        done = run(*words)
+        assert (done.code, done.out) == (BAD_CALL, "")
+        assert said in one_line(done.err)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_damage_tells_of_pictures_that_are_not_read(run: Run, tmp_path: Path) -> None:
+    save(tmp_path / "in/a.png", picture())
+    for name in ("in/moving.gif", "in/below/raw.cr2", "in/notes.txt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    done = run("damage", "in", "-o", "t", "--json")
+    assert (done.code, len(done.rows)) == (0, 1)
+    assert done.err == (
+        "2 pictures of formats that are not read (.cr2 .gif) left out, in/below/raw.cr2 first: "
+        "convert them\n"
+    )
+    assert run("damage", "in", "-o", "t", "--overwrite", "--quiet") == Ran(0, "", "")
 
 
 def test_an_interrupt_leaves_whole_files_and_tells_what_was_done(tmp_path: Path) -> None:

@@ -64,7 +64,7 @@ def test_missing_and_empty_are_refused(tmp_path: Path) -> None:
     touch(tmp_path, "sub/a.png", "empty/notes.txt")
     with pytest.raises(UsageError, match="no such file or folder"):
         find([tmp_path / "nix"])
-    with pytest.raises(UsageError, match="looked for"):
+    with pytest.raises(UsageError, match=r"looked for .*: check the name"):
         find([tmp_path / "empty"])
 
 
@@ -103,7 +103,7 @@ def test_a_photo_is_no_partner_of_its_own(tmp_path: Path) -> None:
     masks = Partners(tmp_path, "mask", MASK)
     for one, name in ((a, "a-mask"), (restored, "a-mask"), (tif, "c-mask"), (jpg, "c.jpg-mask")):
         assert masks.of(one) == tmp_path / f"{name}.png"
-    with pytest.raises(PhotoError, match=r"b\.png: no mask for it .* b\.\* and b-mask\.\*"):
+    with pytest.raises(PhotoError, match=r"b\.png: no mask for it .* b\.\* or b-mask\.\*"):
         masks.of(b)
     for what in ("mask to exclude", "infrared picture"):
         partners = Partners(tmp_path, what)
@@ -135,6 +135,10 @@ def test_output_names_a_file_or_a_folder_by_what_is_given_alone(tmp_path: Path) 
     # A folder's name may have a dot; a single photo's result can hardly be meant for one.
     assert not names_file(tmp_path / "album.1950", folder)
     assert not names_file(tmp_path / "album.1950", one * 2)
+    # Where one is typed as a folder it is one, whatever its name.
+    for name in ("new.v1", "new.png", "x.gif"):
+        for photos in (one, one * 2, folder):
+            assert not names_file(tmp_path / name, photos, is_folder=True)
     for out, photos in (
         (tmp_path / "x.gif", one),
         (tmp_path / "x.gif", folder),

@@ -27,13 +27,12 @@ from inpaintcli.bench import (
 from inpaintcli.bench_report import Bench, Gallery
 from inpaintcli.cli import options
 from inpaintcli.cli.progress import Bars
-from inpaintcli.cli.running import check_report, passed_over
+from inpaintcli.cli.running import check_report, not_read, passed_over
 from inpaintcli.damage import Kind
 from inpaintcli.errors import ExitCode, PhotoError, UsageError, reason
 from inpaintcli.files import write_whole
 from inpaintcli.filling import Progress
 from inpaintcli.pairing import Beside, Found, Pairs, find
-from inpaintcli.runtime import check_device
 from inpaintcli.stopping import Stop
 
 _KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -94,7 +93,7 @@ def bench(
             "-o",
             "--output",
             metavar="FILE",
-            parser=options.path,
+            parser=options.output_file,
             show_default=False,
             help="Write a report: .html with pictures, .md or .json. May be given more than once.",
         ),
@@ -128,23 +127,25 @@ def bench(
     """  # fmt: skip
     for path in out or ():
         check_report(path, _REPORTS, "-o", overwrite=overwrite)
-    check_device(device)
     if not 0 < timeout < math.inf:
         raise UsageError(f"--timeout {timeout:g}: must be a number of seconds above 0")
     names = installed() if models is None else _words(models, "--models")
     check_models(names)
     drawn = _kinds(kinds) if mask is None and reference is None else None
+    beside = Beside(mask=mask, reference=reference)
     passed: list[Path] = []
-    cases = _cases(
-        photos, drawn, kinds, Beside(mask=mask, reference=reference), seed, limit, passed
-    )
+    unread: list[Found] = []
+    found = find(photos, apart=beside.paths, pairs=Pairs(beside), passed=passed, unread=unread)
+    cases = _cases(_spaced(found, limit), drawn, kinds, beside, seed)
 
     setting = Setting(timeout, device, threads, seed)
     failed: dict[str, str] = {}
     results: list[Result] = []
     interrupted = False
+    # On a terminal the table says why a method failed, once.
+    told_below = sys.stdout.isatty() and not (quiet or json)
     with Stop() as stop, Bars(len(cases) * len(names), quiet=quiet) as bars:
-        for note in () if quiet else passed_over(passed):
+        for note in () if quiet else (*passed_over(passed), *not_read(unread)):
             bars.say(note)
         gallery = Gallery(cases)
         try:
@@ -159,7 +160,7 @@ def bench(
 
             for result in measure(names, cases, setting, Watch(begin, end, stop)) if cases else ():
                 results.append(result)
-                if result.error:
+                if result.error and not told_below:
                     bars.say(f"inpaint: {result.model}: {result.error}")
                 for case in cases[len(result.runs) :]:
                     bars.photo_done(_hand(result.model, case))
@@ -168,9 +169,9 @@ def bench(
             bars.say(f"inpaint: interrupted: {len(results)} of {len(names)} methods measured")
     if not results:
         return ExitCode.INTERRUPTED if interrupted else ExitCode.PHOTO_FAILED
-    found = Bench(cases, setting, results)
-    _tell(found, failed, quiet, json)
-    trouble = _write(found, gallery, failed, out or ())
+    measured = Bench(cases, setting, results)
+    _tell(measured, failed, quiet, json)
+    trouble = _write(measured, gallery, failed, out or ())
     if interrupted:
         return ExitCode.INTERRUPTED
     if failed or trouble:
@@ -194,20 +195,16 @@ def _kinds(text: str | None) -> list[Kind]:
 
 
 def _cases(
-    photos: Sequence[Path],
+    found: Sequence[Found],
     drawn: Sequence[Kind] | None,
     kinds: str | None,
     beside: Beside,
     seed: int,
-    limit: int | None,
-    passed: list[Path],
 ) -> list[Case]:
     """All that is to be restored: drawn kinds on each photo, or photos damaged already.
 
     Raises UsageError where what belongs to a photo is missing.
     """
-    pairs = Pairs(beside)
-    found = _spaced(find(photos, apart=beside.paths, pairs=pairs, passed=passed), limit)
     if drawn is not None:
         return [Case(one, kind, seed) for kind in drawn for one in found]
     if not (beside.mask and beside.reference):
@@ -215,6 +212,7 @@ def _cases(
         raise UsageError(f"{given} without {needed}: photos that are damaged need both")
     if kinds is not None:
         raise UsageError("--kinds and --mask exclude each other: the photos are damaged already")
+    pairs = Pairs(beside)
     try:
         return [Case(one, None, seed, pairs.of(one)) for one in found]
     except PhotoError as error:

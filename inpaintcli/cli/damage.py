@@ -13,7 +13,7 @@ from inpaintcli import mask as masks
 from inpaintcli import photo, report
 from inpaintcli.cli import options
 from inpaintcli.cli.progress import Bars
-from inpaintcli.cli.running import passed_over
+from inpaintcli.cli.running import not_read, passed_over
 from inpaintcli.damage import Kind, check_recipe, old_looking
 from inpaintcli.damage import damage as damage_pixels
 from inpaintcli.errors import ExitCode, PhotoError, reason
@@ -102,7 +102,8 @@ def damage(
     """
     check_recipe(count, thickness, coverage, kind)
     passed: list[Path] = []
-    found = find(photos, apart=[out], passed=passed)
+    unread: list[Found] = []
+    found = find(photos, apart=[out], passed=passed, unread=unread)
     rows = [
         Row(
             one.path, _place(out / "damaged", one), _place(out / "masks", one),
@@ -115,7 +116,7 @@ def damage(
 
     done: list[Row] = []
     with Bars(len(found), quiet=quiet) as bars:
-        for note in () if quiet else passed_over(passed):
+        for note in () if quiet else (*passed_over(passed), *not_read(unread)):
             bars.say(note)
         for one, row in zip(found, rows, strict=True):
             bars.photo(one.path)
@@ -144,7 +145,8 @@ def damage(
             bars.photo_done(one.path)
             if json:
                 report.print_json(done[-1].to_dict())
-    if not json and not quiet:
+    lone = len(done) == 1 and done[0].error
+    if not json and not quiet and not lone:
         table = report.plain_table(["photo", "damaged photo", "mask"], ["damaged"])
         for row in done:
             paths = ("failed", "") if row.error else (row.damaged_photo, row.mask)

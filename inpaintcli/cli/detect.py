@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -23,14 +22,14 @@ from inpaintcli.work import Detecting, FileOptions
 
 def detect(
     photos: options.AnyPhotos = None,
-    out: Annotated[
-        Path | None,
+    output: Annotated[
+        options.Output | None,
         typer.Option(
             "-o",
             "--output",
             help="File (for one photo) or folder for the masks, or - for standard output.",
             metavar="FILE|DIR|-",
-            parser=options.path,
+            parser=options.output,
         ),
     ] = None,
     threshold: options.Threshold = None,
@@ -72,7 +71,7 @@ def detect(
 
     Example: `inpaint detect scans -o masks --overlay`, then `inpaint restore scans --mask masks`
     """
-    with piped(photos, from_file, out, ".png", max_pixels) as pipes:
+    with piped(photos, from_file, output, ".png", max_pixels) as pipes:
         photos, out = pipes.photos, pipes.out
         beside = Beside(infrared=infrared_file, exclude=exclude)
         options.check_found(threshold, infrared, beside)
@@ -81,7 +80,9 @@ def detect(
         if overlay and (pipes.came or pipes.goes):
             raise UsageError("--overlay: has no place beside a pipe: name the photo and the mask")
         run = taken(photos, beside, [out], recursive=recursive)
-        out_is_file = bool(out and (pipes.goes or options.names_mask(out, photos, "-o")))
+        out_is_file = pipes.goes is not None or bool(
+            out and options.names_mask(out, photos, "-o", is_folder=pipes.out_is_folder)
+        )
         twins = alike(run.photos, out)
 
         def place(one: Found) -> Written:
@@ -94,7 +95,7 @@ def detect(
 
         dark = infrared or beside.infrared is not None
         masking = Masking(
-            options.finding(threshold, infrared, beside, device),
+            options.finding(threshold, infrared, beside),
             options.tools(grow_mask, min_area, close_gaps, given=False, infrared=dark),
             fit_mask,
         )

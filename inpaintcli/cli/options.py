@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -23,6 +25,42 @@ def path(text: str) -> Path:
     if not text:
         raise typer.BadParameter("an empty path: name a file or a folder")
     return Path(text)
+
+
+@dataclass(frozen=True)
+class Output:
+    """Where results go, as typed. is_folder: a separator ends it, so it is a folder, be it there or
+    not, and whatever its name looks like."""
+
+    path: Path
+    is_folder: bool = False
+
+
+def output(text: str) -> Output:
+    """A file or a folder for results as typed; a `Path` alone drops the end of `new.v1/`."""
+    return Output(path(text), _ends_as_folder(text))
+
+
+def output_file(text: str) -> Path:
+    """A file to be written as typed."""
+    if _ends_as_folder(text):
+        raise typer.BadParameter(f"{text} names a folder: name a file")
+    return path(text)
+
+
+def _ends_as_folder(text: str) -> bool:
+    return text.endswith((os.sep, os.altsep or os.sep))
+
+
+def device(text: str) -> str:
+    """A device as typed; auto:N, which `check_device` knows too, is for workers alone.
+
+    Raises UsageError where there is no such device, needed or not.
+    """
+    if text.startswith("auto:"):
+        raise UsageError(f"unknown device {text!r}: choose from auto, cpu, cuda or cuda:N")
+    check_device(text)
+    return text
 
 
 def pixel_count(text: str | int) -> int:
@@ -100,7 +138,7 @@ Page = Annotated[
 Reports = Annotated[
     list[Path] | None,
     typer.Option(
-        "--report", metavar="FILE", parser=path, show_default=False,
+        "--report", metavar="FILE", parser=output_file, show_default=False,
         help="Write what became of each photo: as JSON lines to a .jsonl, as a contact sheet to a "
         ".html. May be given twice.",
     ),
@@ -169,7 +207,9 @@ InfraredFile = Annotated[
         help="Find damage in an infrared picture of the photo; of a folder, that of its name.",
     ),
 ]  # fmt: skip
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
+Device = Annotated[
+    str, typer.Option(metavar="DEVICE", parser=device, help="auto, cpu, cuda or cuda:N.")
+]
 Threads = Annotated[
     int | None,
     typer.Option(
@@ -209,21 +249,20 @@ def paged(page: int | None, infrared: bool, beside: Beside) -> Callable[[Path], 
     return lambda path: page is None and has_pages(path, infrared=with_infrared)
 
 
-def names_mask(out: Path, photos: Sequence[Path], option: str) -> bool:
+def names_mask(out: Path, photos: Sequence[Path], option: str, *, is_folder: bool) -> bool:
     """True if `out` names the file of a single mask, False if it names a folder.
 
-    Raises UsageError where it can be neither, or names a format that loses.
+    is_folder: see `names_file`. Raises UsageError where it can be neither, or names a format that
+    loses.
     """
-    is_file = names_file(out, photos, option)
+    is_file = names_file(out, photos, option, is_folder=is_folder)
     if is_file and photo.format_of(out) == "JPEG":
         raise UsageError(f"{out}: JPEG would blur the mask: name a .png or .tif")
     return is_file
 
 
-def finding(threshold: float | None, infrared: bool, beside: Beside, device: str) -> sources.Source:
-    """What finds damage, yet to be loaded; raises UsageError where there is no such device, needed
-    or not."""
-    check_device(device)
+def finding(threshold: float | None, infrared: bool, beside: Beside) -> sources.Source:
+    """What finds damage, yet to be loaded."""
     if infrared or beside.infrared:
         return sources.Infrared() if threshold is None else sources.Infrared(1 - threshold)
     return sources.Detected(threshold)

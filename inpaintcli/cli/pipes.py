@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import IO
 
 from inpaintcli import photo
+from inpaintcli.cli.options import Output
 from inpaintcli.errors import InpaintError, PhotoError, UsageError
 from inpaintcli.files import temporary_folder
 from inpaintcli.inputs import is_pattern, read_list
@@ -25,10 +26,14 @@ PIPE = Path("-")
 
 @dataclass(frozen=True)
 class Pipes:
-    """What a run takes and where it goes, with files in place of pipes."""
+    """What a run takes and where it goes, with files in place of pipes.
+
+    out_is_folder: see `Output`.
+    """
 
     photos: list[Path]
     out: Path | None
+    out_is_folder: bool = False
     #: The files that stand for standard input and standard output.
     came: Path | None = None
     goes: Path | None = None
@@ -79,7 +84,7 @@ class Pipes:
 def piped(
     photos: Sequence[Path] | None,
     from_file: Path | None,
-    out: Path | None,
+    output: Output | None,
     suffix: str | None,
     max_pixels: int,
 ) -> Iterator[Pipes]:
@@ -96,24 +101,26 @@ def piped(
         given += read_list(from_file)
     if not given:
         raise UsageError("no photos named: name photos or folders, or a list with --from-file")
-    if PIPE not in given and out != PIPE:
-        yield Pipes(given, out)
+    out, is_folder = (output.path, output.is_folder) if output else (None, False)
+    to_pipe = out == PIPE and not is_folder
+    if PIPE not in given and not to_pipe:
+        yield Pipes(given, out, is_folder)
         return
     if len(given) > 1 or given[0].is_dir() or is_pattern(given[0]):
         option = "-" if PIPE in given else "-o -"
         raise UsageError(f"{option}: a pipe takes one photo, and no others beside it")
     if out is None:
         raise UsageError("-: a photo from standard input has no name: give -o FILE, or -o -")
-    if out == PIPE and sys.stdout.isatty():
+    if to_pipe and sys.stdout.isatty():
         raise UsageError("-o -: standard output is a terminal: send it to a file or a program")
     with temporary_folder() as folder:
-        pipes = Pipes(given, out)
+        pipes = Pipes(given, out, is_folder)
         if given[0] == PIPE:
             came = _received(folder, max_pixels)
             pipes = replace(pipes, photos=[came], came=came)
-            if out != PIPE and (out.is_dir() or not photo.is_photo_name(out)):
+            if not to_pipe and (is_folder or out.is_dir() or not photo.is_photo_name(out)):
                 raise UsageError(f"{out}: a photo from standard input has no name: give -o FILE")
-        if out == PIPE:
+        if to_pipe:
             goes = folder / f"result{suffix or pipes.photos[0].suffix}"
             pipes = replace(pipes, out=goes, goes=goes)
         try:

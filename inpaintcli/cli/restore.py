@@ -42,14 +42,14 @@ def restore(
             parser=options.path,
         ),
     ] = None,
-    out: Annotated[
-        Path | None,
+    output: Annotated[
+        options.Output | None,
         typer.Option(
             "-o",
             "--output",
             help="File (for one photo) or folder for the results, or - for standard output.",
             metavar="FILE|DIR|-",
-            parser=options.path,
+            parser=options.output,
         ),
     ] = None,
     reference: Annotated[
@@ -92,12 +92,13 @@ def restore(
     min_area: options.MinArea = None,
     grow_mask: options.GrowMask = None,
     exclude: options.Exclude = None,
-    save_mask: Annotated[
-        Path | None,
+    save_mask_to: Annotated[
+        options.Output | None,
         typer.Option(
+            "--save-mask",
             help="Keep the mask as it was used: a file (for one photo) or a folder.",
             metavar="FILE|DIR",
-            parser=options.path,
+            parser=options.output,
         ),
     ] = None,
     format: Annotated[
@@ -143,8 +144,9 @@ def restore(
 
     Examples: `inpaint restore print.jpg`, `inpaint restore print.jpg --mask print-mask.png`
     """
-    with piped(photos, from_file, out, format, max_pixels) as pipes:
+    with piped(photos, from_file, output, format, max_pixels) as pipes:
         photos, out = pipes.photos, pipes.out
+        save_mask = save_mask_to.path if save_mask_to else None
         beside = Beside(mask, infrared_file, exclude, reference)
         options.check_found(threshold, infrared, beside)
         options.check_given(invert_mask, fit_mask, beside)
@@ -157,10 +159,14 @@ def restore(
             photos, beside, [out, save_mask], recursive=recursive,
             masks_wanted=not (mask or infrared or infrared_file),
         )  # fmt: skip
-        out_is_file = bool(out and (pipes.goes or names_file(out, photos)))
+        out_is_file = pipes.goes is not None or bool(
+            out and names_file(out, photos, is_folder=pipes.out_is_folder)
+        )
         if out and out_is_file and format and out.suffix.lower() != format:
             raise UsageError(f"--format and -o {out} name two formats: leave one of them")
-        save_is_file = bool(save_mask and options.names_mask(save_mask, photos, "--save-mask"))
+        save_is_file = save_mask_to is not None and options.names_mask(
+            save_mask_to.path, photos, "--save-mask", is_folder=save_mask_to.is_folder
+        )
         if pipes.came and save_mask and not save_is_file:
             raise UsageError(f"--save-mask {save_mask}: standard input has no name: name a file")
         twins = alike(run.photos, save_mask) if save_mask else set()
@@ -178,9 +184,7 @@ def restore(
 
         dark = infrared or beside.infrared is not None
         masking = Masking(
-            Drawn(invert_mask, fit_mask)
-            if mask
-            else options.finding(threshold, infrared, beside, device),
+            Drawn(invert_mask, fit_mask) if mask else options.finding(threshold, infrared, beside),
             options.tools(grow_mask, min_area, close_gaps, given=mask is not None, infrared=dark),
             fit_mask,
         )

@@ -15,7 +15,7 @@ from inpaintcli.cli import options
 from inpaintcli.errors import ExitCode, PhotoError, UsageError, reason
 from inpaintcli.metrics import Scores
 from inpaintcli.metrics import score as score_pixels
-from inpaintcli.pairing import MASK, Found, Partners, find_results, real
+from inpaintcli.pairing import Beside, Pairs, find_results, real
 
 
 def score(
@@ -50,13 +50,17 @@ def score(
         raise UsageError(f"{reference}: is no folder, and {restored} is one: give two of a kind")
     if real(restored) == real(reference):
         raise UsageError(f"{reference}: the reference is the same file: name the undamaged photo")
-    references = Partners(reference, "reference")
-    mask_files = Partners(mask, "mask", MASK) if mask else None
+    pairs = Pairs(Beside(mask=mask, reference=reference))
+    if len(found) == 1:
+        try:
+            pairs.of(found[0])
+        except PhotoError as error:
+            raise UsageError(str(error)) from None
     rows: list[tuple[Path, Scores]] = []
     failed = False
     for one in found:
         try:
-            scores = _scores(one, references, mask_files, invert_mask, fit_mask)
+            scores = _scores(one.path, pairs.of(one), invert_mask, fit_mask)
         except Exception as error:
             failed = True
             why = reason(one.path, error)
@@ -74,20 +78,17 @@ def score(
     return ExitCode.PHOTO_FAILED if failed else ExitCode.DONE
 
 
-def _scores(
-    one: Found, references: Partners, mask_files: Partners | None, invert: bool, fit: bool
-) -> Scores:
-    pixels = photo.read(one.path).pixels
-    path = references.of(one)
-    reference = photo.read(path).pixels
+def _scores(path: Path, beside: Beside, invert: bool, fit: bool) -> Scores:
+    assert beside.reference
+    pixels = photo.read(path).pixels
+    reference = photo.read(beside.reference).pixels
     if reference.shape[:2] != pixels.shape[:2]:
         raise PhotoError(
-            f"{path}: the reference is {size(reference.shape)}, {one.path} is "
+            f"{beside.reference}: the reference is {size(reference.shape)}, {path} is "
             f"{size(pixels.shape)}: give one of the same size"
         )
-    if mask_files is None:
+    if beside.mask is None:
         return score_pixels(pixels, reference)
     shape = (pixels.shape[0], pixels.shape[1])
-    return score_pixels(
-        pixels, reference, masks.read_for(mask_files.of(one), shape, invert=invert, scale=fit)
-    )
+    mask = masks.read_for(beside.mask, shape, invert=invert, scale=fit)
+    return score_pixels(pixels, reference, mask)
