@@ -73,14 +73,19 @@ class Resident:
         inputs: by the names of the network's, (h, w[, c]) arrays, cut to tiles as `tiling.cut` has
         it. rows, grid: which tiles. channels: of what it returns. wanted: the (h, w) pixels that
         are, within the plan's damage; all by default. batch: tiles a call. done: told after each
-        call how many tiles it was. Raises GpuMemoryError where not even single tiles fit,
-        ModelError where the network fails or returns what are no numbers.
+        call how many tiles it was. What it makes is clipped to [0, 1]. Raises GpuMemoryError where
+        not even single tiles fit, ModelError where the network fails or returns what are no
+        numbers.
         """
         height, width = next(iter(inputs.values())).shape[:2]
         tops = np.repeat([row.top for row in rows], [len(row.lefts) for row in rows])
         lefts = np.concatenate([row.lefts for row in rows])
         area = grid.height * grid.width
-        batch = batch or _fitting(len(tops), min(BATCH_PIXELS, self._too_many / 2) // area)
+        fit = max(1, self._too_many / 2 / area)
+        if batch is None:
+            batch = _fitting(len(tops), min(BATCH_PIXELS // area, fit))
+        else:
+            batch = int(min(batch, len(tops), fit))
         down = tiling.axis(height, grid.height, grid.overlap, grid.margin)
         across = tiling.axis(width, grid.width, grid.overlap, grid.margin)
         # Those that lie over one row of pixels, and those that are under way.
@@ -96,6 +101,7 @@ class Resident:
         blended = _Blended(
             self._blend, slots, (down, across),
             _numbers((height, width), grid, tops, lefts, capacity), wanted, (height, width),
+            self.session.path,
         )  # fmt: skip
 
         start = oldest = 0
@@ -174,9 +180,12 @@ class _Blended:
         numbers: NDArray[np.int64],
         wanted: Mask | None,
         shape: tuple[int, int],
+        path: Path,
     ):
-        """numbers: (down, across), the slot of each tile of the grid. shape: of the photo."""
+        """numbers: (down, across), the slot of each tile of the grid. shape: of the photo. path:
+        of the network, for errors."""
         self.program = program
+        self.path = path
         self.wanted = wanted
         self.height, self.width = shape
         self._top = 0
@@ -221,7 +230,7 @@ class _Blended:
             )
         values: Floats = out.numpy()
         if not np.isfinite(values).all():
-            raise ModelError("the model returned values that are not numbers")
+            raise ModelError(f"{self.path}: the model returned values that are not numbers")
         return values
 
 
@@ -271,6 +280,6 @@ def _works(tiles: Resident, channels: Mapping[str, int], returned: int) -> bool:
         for name, number in channels.items()
     }
     feeds = {name: tiling.cut(values, 0, (0,), grid) for name, values in inputs.items()}
-    expected = tiles.session.run(feeds)[0][0].transpose(1, 2, 0)
+    expected = np.clip(tiles.session.run(feeds)[0][0].transpose(1, 2, 0), 0, 1)
     found = list(tiles.run(inputs, [Row(0, 64, (0,))], grid, channels=returned))
     return len(found) == 1 and bool(np.abs(found[0][1] - expected).max() <= TOLERANCE)

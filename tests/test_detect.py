@@ -44,6 +44,8 @@ onnx = pytest.importorskip("onnx")
 class Recorder(Detector):
     """Stands for the network: keeps what it is asked, and says `answer` of it."""
 
+    resident = None
+
     def __init__(self, answer: float = 0.0, **card: int):
         self.card = DetectorCard("recorder", **{"tile": 64, "overlap": 8, "margin": 4, **card})  # type: ignore[arg-type]
         self.answer = answer
@@ -57,6 +59,8 @@ class Recorder(Detector):
 
 class White(Detector):
     """Says that what is white is damaged."""
+
+    resident = None
 
     def __init__(self, **card: int):
         self.card = DetectorCard("white", **{"tile": 64, "overlap": 8, "margin": 4, **card})  # type: ignore[arg-type]

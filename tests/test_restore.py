@@ -83,29 +83,6 @@ def test_batches_have_the_size_asked_for_and_give_the_same_result() -> None:
     assert max(shape[0] for shape in large.shapes) > 1
 
 
-def test_on_a_gpu_all_batches_of_a_photo_are_alike() -> None:
-    """cuDNN plans every convolution anew for another shape than the last one's."""
-
-    class OnGpu(MeanFill):
-        device = "cuda"
-        together = True
-
-    pixels, mask = picture(96, 400), np.zeros((96, 400), np.bool_)
-    mask[10, 5:390] = mask[40, 5:20] = mask[80, 30] = True
-    plain, padded = MeanFill(16), OnGpu(16)
-    expected = restore(pixels, mask, plain, batch_size=7, overlap=0)
-    np.testing.assert_array_equal(restore(pixels, mask, padded, batch_size=7, overlap=0), expected)
-    assert len({shape[0] for shape in plain.shapes}) > 1
-    assert {shape[0] for shape in padded.shapes} == {7}
-    few = OnGpu(16)
-    restore(pixels, mask & (np.arange(96) > 70)[:, None], few, batch_size=64, overlap=0)
-    assert {shape[0] for shape in few.shapes} == {1}, "no more than the longest row"
-    alone = OnGpu(16)
-    alone.together = False
-    restore(pixels, mask, alone, batch_size=7, overlap=0)
-    assert [shape[0] for shape in alone.shapes] == [shape[0] for shape in plain.shapes]
-
-
 def test_what_lies_under_the_mask_does_not_matter() -> None:
     pixels, mask = picture(), stripe()
     other = pixels.copy()

@@ -14,7 +14,7 @@ import pytest
 
 from inpaintcli import gpus, runtime
 from inpaintcli.detect import load_detector
-from inpaintcli.errors import ModelError, UsageError
+from inpaintcli.errors import ExitCode, GpuMemoryError, ModelError, UsageError
 from inpaintcli.inpainters.registry import WEIGHTS, load_model
 from inpaintcli.runtime import Session, check_device
 
@@ -78,8 +78,18 @@ class Machine:
         return SimpleNamespace(
             get_providers=lambda: [name, CPU] if name == CUDA else [CPU],
             get_modelmeta=lambda: SimpleNamespace(custom_metadata_map={}),
-            get_inputs=list, get_outputs=list, run=run,
+            get_inputs=list, get_outputs=list, run=run, io_binding=self._no_memory,
         )  # fmt: skip
+
+    @property
+    def OrtValue(self) -> SimpleNamespace:  # noqa: N802
+        return SimpleNamespace(
+            ortvalue_from_numpy=self._no_memory, ortvalue_from_shape_and_type=self._no_memory
+        )
+
+    def _no_memory(self, *_: object) -> None:
+        if self.fails:
+            raise self.fails
 
     @property
     def taken(self) -> str:
@@ -124,7 +134,8 @@ def test_other_devices_are_wrong_calls(device: str) -> None:
 def test_the_device_that_is_asked_for_is_taken(machine: Machine, device: str, taken: str) -> None:
     session = Session(Path("a.onnx"), device)
     assert machine.taken == taken
-    assert session.device == taken.partition(":")[0]
+    name, _, number = taken.partition(":")
+    assert (session.device, session.number) == (name, int(number or 0))
 
 
 @pytest.mark.parametrize(
@@ -224,15 +235,27 @@ def test_memory_that_runs_out_later_is_told_in_our_words(machine: Machine) -> No
         "bfc_arena.cc:376 void* AllocateRawInternal(size_t) Failed to allocate memory for "
         "requested buffer of size 1073741824"
     )
-    with pytest.raises(ModelError) as error:
-        session.run({})
-    assert str(error.value) == (
+    told = (
         "a.onnx: the model failed on cuda: not enough memory on the GPU: try fewer --workers, or "
         "--device cpu"
     )
-    machine.fails = RuntimeError("[ONNXRuntimeError] : 2 : INVALID_ARGUMENT : Got bad things\nmore")
-    with pytest.raises(ModelError, match=r"a\.onnx: the model failed on cuda: Got bad things$"):
+    with pytest.raises(GpuMemoryError) as error:
         session.run({})
+    assert str(error.value) == told
+    assert error.value.exit_code == ExitCode.MODEL
+    for call in (
+        lambda: session.hold(np.zeros(3)), lambda: session.room((3,), np.float32),
+        lambda: session.run_held({}, {}),
+    ):  # fmt: skip
+        with pytest.raises(GpuMemoryError) as error:
+            call()
+        assert str(error.value) == told
+    machine.fails = RuntimeError("[ONNXRuntimeError] : 2 : INVALID_ARGUMENT : Got bad things\nmore")
+    with pytest.raises(
+        ModelError, match=r"a\.onnx: the model failed on cuda: Got bad things$"
+    ) as other:
+        session.run({})
+    assert not isinstance(other.value, GpuMemoryError), "no smaller batch would help"
 
 
 def test_photo_runs_in_float_on_a_gpu_and_in_8_bit_elsewhere(
@@ -284,3 +307,45 @@ def test_results_are_not_copied() -> None:
     (restored,) = session.run({"image": image, "mask": np.zeros((2, 1, 32, 32), np.float32)})
     assert restored.shape == image.shape
     assert not restored.flags.owndata
+
+
+def test_what_is_held_is_computed_in_place() -> None:
+    """Parts of arrays go in and come out, and what lies beside them stays."""
+    session = Session(WEIGHTS / "photo.onnx", "cpu", 1)
+    rng = np.random.default_rng(0)
+    images = rng.random((5, 3, 32, 40), np.float32)
+    masks = (rng.random((2, 1, 32, 40)) < 0.2).astype(np.float32)
+    (expected,) = session.run({"image": images[1:3], "mask": masks})
+
+    held = session.hold(images)
+    assert held.shape == images.shape
+    np.testing.assert_array_equal(held.numpy(), images)
+    room = session.room((2, 2, *images.shape[1:]), np.float32)
+    first = session.hold(np.zeros(room.shape, np.float32))
+    for out in (room, first):
+        flat = out.reshaped(4, *images.shape[1:])
+        # Half of the columns only: no array of its own.
+        spread = np.repeat(masks, 2, axis=3)[..., ::2]
+        session.run_held(
+            {"image": held.part(1, 2), "mask": spread}, {"restored": flat.part(1, 3).part(1, 2)}
+        )
+        np.testing.assert_allclose(flat.numpy()[2:], expected, atol=1e-6)
+    assert not first.numpy()[0].any()
+    np.testing.assert_array_equal(held.numpy(), images)
+
+
+def test_what_cannot_be_computed_in_place_is_one_line() -> None:
+    session = Session(WEIGHTS / "photo.onnx", "cpu", 1)
+    image, mask = np.zeros((1, 3, 32, 32), np.float32), np.zeros((1, 1, 32, 32), np.float32)
+    room = session.room((1, 3, 32, 32), np.float32)
+    for inputs, outputs in (
+        ({"image": image, "other": mask}, {"restored": room}),
+        ({"image": image}, {"restored": room}),
+        ({"image": image, "mask": mask[..., :8]}, {"restored": room}),
+        ({"image": image, "mask": mask}, {"restored": session.room((1, 3, 32, 8), np.float32)}),
+        ({"image": image, "mask": mask}, {"other": room}),
+    ):
+        with pytest.raises(ModelError) as error:
+            session.run_held(inputs, outputs)
+        assert str(error.value).startswith(f"{session.path}: the model failed on cpu: ")
+        assert "\n" not in str(error.value)

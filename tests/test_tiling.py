@@ -62,7 +62,7 @@ def test_plan_has_exactly_the_tiles_that_touch_damage(
     depth=st.sampled_from([np.uint8, np.uint16]),
     seed=st.integers(0, 999),
 )
-@settings(max_examples=80)
+@settings(max_examples=80, deadline=None)
 def test_what_is_gathered_and_blended_is_the_photo_again(
     height: int, width: int, grid: Grid, depth: type[np.uint8], seed: int
 ) -> None:
@@ -105,6 +105,16 @@ def test_beyond_the_photo_lies_its_mirror_image(height: int, width: int, top: in
 
 
 @given(
+    length=st.integers(1, 40), tile=st.integers(1, 50),
+    begins=st.lists(st.integers(-60, 60), min_size=1, max_size=4),
+)  # fmt: skip
+def test_an_axis_is_mirrored_at_both_its_ends(length: int, tile: int, begins: list[int]) -> None:
+    far = np.pad(np.arange(length), 200, mode="symmetric")
+    expected = [far[200 + begin : 200 + begin + tile] for begin in begins]
+    np.testing.assert_array_equal(tiling.mirrored(np.array(begins), tile, length), expected)
+
+
+@given(
     height=st.integers(1, 60), width=st.integers(1, 60), grid=grids(),
     channels=st.sampled_from([1, 2, 4]), seed=st.integers(0, 99),
 )  # fmt: skip
@@ -143,6 +153,31 @@ def test_weights_are_positive_and_add_up_to_one_everywhere(length: int, grid: Gr
         total[offset + grid.margin :][: grid.width] += weights
     assert list(shares) == tiling.starts(length, grid.width, grid.overlap, grid.margin)
     np.testing.assert_allclose(total, 1, rtol=1e-5)
+
+
+@given(length=sides, grid=grids())
+@settings(max_examples=50, deadline=None)
+def test_an_axis_names_all_tiles_over_a_pixel(length: int, grid: Grid) -> None:
+    tile, overlap, margin = grid.width, grid.overlap, grid.margin
+    axis = tiling.axis(length, tile, overlap, margin)
+    weights = tiling.shares(length, tile, overlap, margin)
+    most = 0
+    for pixel in range(length):
+        over = {
+            number: (pixel - start, weights[start][pixel - start])
+            for number, start in enumerate(tiling.starts(length, tile, overlap, margin))
+            if start <= pixel < start + tile
+        }
+        most = max(most, len(over))
+        named = list(zip(axis.tiles[pixel], axis.places[pixel], axis.shares[pixel], strict=True))
+        counted = named[: len(over)]
+        assert {number: (place, share) for number, place, share in counted} == over
+        # What fills up the row can be read, and counts for nothing.
+        assert all((number, place, share) == (*named[0][:2], 0)
+                   for number, place, share in named[len(over) :])  # fmt: skip
+    assert axis.tiles.shape == axis.places.shape == axis.shares.shape == (length, most)
+    assert axis.shares.dtype == np.float32
+    np.testing.assert_allclose(axis.shares.sum(1), 1, rtol=1e-5)
 
 
 def test_weights_fall_smoothly_across_the_overlap() -> None:

@@ -28,6 +28,10 @@ from training.command import shell_command
 HALF, FLOAT = onnx.TensorProto.FLOAT16, onnx.TensorProto.FLOAT
 
 
+class HalvingError(Exception):
+    """The file is no network that could be halved; the text says why."""
+
+
 def main(
     model: Annotated[Path, typer.Argument(help="An exported network.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="The ONNX file to write.")],
@@ -38,7 +42,7 @@ def main(
     """Let MODEL compute in float16."""
     console = Console(stderr=True, soft_wrap=True, highlight=False)
     try:
-        network = onnx.load(model)
+        network = _loaded(model)
         card = {item.key: item.value for item in network.metadata_props}
         halved = halve(network)
         command = f"{card.get('command', '')} && {shell_command('training.half_precision')}"
@@ -46,10 +50,22 @@ def main(
         for path, made in files.items():
             onnx.helper.set_model_props(made, {**card, "command": command, "precision": "float16"})
             write_whole(path, made.SerializeToString())
-    except OSError as error:
+    except (HalvingError, OSError) as error:
         console.print(f"Error: {error}", style="red", markup=False)
         raise typer.Exit(2) from None
     console.print(f"{output}: {output.stat().st_size / 1e6:.2f} MB", markup=False)
+
+
+def _loaded(path: Path) -> onnx.ModelProto:
+    try:
+        model = onnx.load(path)
+    except OSError as error:
+        raise HalvingError(f"{path}: cannot be read ({error.strerror})") from None
+    except Exception:  # What is no model at all makes protobuf raise anything.
+        raise HalvingError(f"{path}: is no ONNX file") from None
+    if not any(node.op_type == "Conv" for node in model.graph.node):
+        raise HalvingError(f"{path}: has no convolutions in float: give what training.export wrote")
+    return model
 
 
 def halve(model: onnx.ModelProto) -> onnx.ModelProto:

@@ -73,7 +73,8 @@ def blend() -> onnx.ModelProto:
     `inpaintcli.tiling.Axis`: down_tiles is counted in steps of the length of a row of `slots`,
     down_places in steps of the width of a tile. slots int64: for every tile of the grid where in
     `tiles`, which is flat, its values begin; planes int64 (c): where those of its channels begin.
-    blended: float (m, n, c).
+    blended: float (m, n, c), of values that were clipped to [0, 1]; no numbers stay none, and
+    infinity becomes such.
     """
     nodes = [
         node
@@ -92,9 +93,13 @@ def blend() -> onnx.ModelProto:
         make_node("Unsqueeze", ["place", "fifth"], ["place_spread"]),
         make_node("Add", ["place_spread", "planes"], ["places"]),
         make_node("Gather", ["tiles", "places"], ["values"], axis=0),
+        make_node("Clip", ["values", "black", "white"], ["clipped"]),
+        # Nothing but 0, save where infinity was clipped.
+        make_node("Mul", ["values", "black"], ["nothing"]),
+        make_node("Add", ["clipped", "nothing"], ["told"]),
         make_node("Mul", ["down_shares_spread", "across_shares_spread"], ["share"]),
         make_node("Unsqueeze", ["share", "fifth"], ["share_spread"]),
-        make_node("Mul", ["values", "share_spread"], ["shared"]),
+        make_node("Mul", ["told", "share_spread"], ["shared"]),
         make_node("ReduceSum", ["shared", "summed"], ["blended"], keepdims=0),
     ]
     axes: list[Value] = [
@@ -114,7 +119,7 @@ def blend() -> onnx.ModelProto:
             ("tiles", TensorProto.FLOAT, ("T",)),
         ],
         [("blended", TensorProto.FLOAT, ("m", "n", "C"))],
-        {"third": [2], "fourth": [3], "fifth": [4], "summed": [2, 3]},
+        {"third": [2], "fourth": [3], "fifth": [4], "summed": [2, 3], "black": 0.0, "white": 1.0},
     )  # fmt: skip
 
 
@@ -122,15 +127,17 @@ def _model(
     nodes: list[onnx.NodeProto],
     inputs: Iterable[Value],
     outputs: Iterable[Value],
-    constants: dict[str, list[int]],
+    constants: dict[str, list[int] | float],
 ) -> onnx.ModelProto:
-    """A checked model; constants: lists of whole numbers by name."""
+    """A checked model; constants: lists of whole numbers, or floats, by name."""
     graph = onnx.helper.make_graph(
         nodes, "program",
         [make_tensor_value_info(*value) for value in inputs],
         [make_tensor_value_info(*value) for value in outputs],
         [
-            onnx.numpy_helper.from_array(np.asarray(values, np.int64), name)
+            onnx.numpy_helper.from_array(
+                np.asarray(values, np.int64 if isinstance(values, list) else np.float32), name
+            )
             for name, values in constants.items()
         ],
     )  # fmt: skip
