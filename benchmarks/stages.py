@@ -167,9 +167,9 @@ def _task(folder: Path, pixels: Pixels, coverage: float, suffix: str, find: bool
     photo.write(photo.Photo(damaged), source)
     masks.write(drawn, mask)
     how = [] if find else ["--mask", str(mask)]
-    return Task(
-        source, out, ["restore", str(source), *how, "-o", str(out), "--overwrite", "--quiet"]
-    )
+    words = ["restore", str(source), *how, "-o", str(out), "--overwrite", "--quiet"]
+    # A GPU is not timed here: `gpu.py` does that.
+    return Task(source, out, [*words, "--device", "cpu"])
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
-from inpaintcli.errors import ModelError, reason
+from inpaintcli.errors import GpuMemoryError, ModelError, reason
 from inpaintcli.filling import Progress
 from inpaintcli.jobs import Job, Outcome, Work
 
@@ -47,9 +47,14 @@ def stoppable(check: Callable[[], None], progress: Progress | None) -> Progress:
 
 
 def attempt(job: Job, work: Work, progress: Progress | None) -> Outcome:
-    """Work on a photo; whatever fails is an outcome, but for ModelError, which is raised."""
+    """Work on a photo; whatever fails is an outcome, but for ModelError, which is raised.
+
+    Too little memory of a GPU is no fault of the model: smaller photos may fit.
+    """
     try:
         return work.do(job, progress)
+    except GpuMemoryError as error:
+        return failed(job, f"{job.photo}: {error}")
     except ModelError:
         raise
     except Exception as error:

@@ -16,16 +16,16 @@ import statistics
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
 from inpaintcli import mask as masks
-from inpaintcli import metrics, photo
+from inpaintcli import metrics, photo, tiling
 from inpaintcli.arrays import Floats, Mask, Pixels, size
 from inpaintcli.damage import Kind, damage
 from inpaintcli.errors import InpaintError, PhotoError, UsageError, reason
@@ -37,6 +37,7 @@ from inpaintcli.metrics import Scores
 from inpaintcli.operations import macs_per_pixel
 from inpaintcli.pairing import Beside, Found
 from inpaintcli.photo import deflate
+from inpaintcli.resident import Places, Resident
 from inpaintcli.restore import restore
 from inpaintcli.runtime import Session, usable_cores
 from inpaintcli.stopping import Stop
@@ -423,11 +424,13 @@ class _Child:
 
 
 class _Counting:
-    """An inpainter that counts the pixels it is given."""
+    """An inpainter that counts the pixels of the tiles that it runs."""
 
     def __init__(self, inpainter: Inpainter):
         self.inpainter = inpainter
         self.pixels = 0
+        on_gpu: Resident | None = getattr(inpainter, "resident", None)
+        self.resident = _CountingOnGpu(self, on_gpu) if on_gpu else None
 
     @property
     def card(self) -> Card:
@@ -436,6 +439,24 @@ class _Counting:
     def __call__(self, images: Floats, masks: Floats) -> Floats:
         self.pixels += images.shape[0] * images.shape[2] * images.shape[3]
         return self.inpainter(images, masks)
+
+
+class _CountingOnGpu:
+    """The same of one whose tiles stay on a GPU."""
+
+    def __init__(self, counting: _Counting, resident: Resident):
+        self.counting = counting
+        self.resident = resident
+
+    def run(
+        self,
+        inputs: Mapping[str, Pixels | Mask],
+        rows: Sequence[tiling.Row],
+        grid: tiling.Grid,
+        **how: Any,
+    ) -> Iterator[tuple[Places, Floats]]:
+        self.counting.pixels += tiling.count(rows) * grid.height * grid.width
+        return self.resident.run(inputs, rows, grid, **how)
 
 
 def _work(connection: Connection, model: str, setting: Setting, folder: Path) -> None:

@@ -25,7 +25,7 @@ from inpaintcli.mask import MaskTools
 from inpaintcli.resident import resident
 from inpaintcli.runtime import Session, Tensor, check_device, may_use_cuda
 
-#: The network that ships, in 8 bit, for CPUs, and the same in float.
+#: The network that ships, in 8 bit, for CPUs, and the same in float16.
 DETECTOR = WEIGHTS / "detector-int8.onnx"
 DETECTOR_ON_CUDA = WEIGHTS / "detector.onnx"
 #: By how many pixels a mask that was found is widened: real scratches have soft edges, of which a
@@ -83,9 +83,10 @@ class Detector:
         """Take over an open model file; raises ModelError where it is no detector."""
         _check_signature(session)
         self.session = session
-        #: Its tiles on the GPU, where it runs on one that does that.
-        self.resident = resident(session, {"image": 3, "coarse": 1}, 1)
         self.card = _card_of(session.metadata, session.path)
+        side = -(-64 // self.card.multiple) * self.card.multiple
+        #: Its tiles on the GPU, where it runs on one that does that.
+        self.resident = resident(session, {"image": 3, "coarse": 1}, 1, side)
 
     def __call__(self, images: Floats, coarse: Floats) -> Floats:
         """How likely pixels are damaged: float32 (N, 1, h, w) in [0, 1].

@@ -26,7 +26,7 @@ from inpaintcli.errors import GpuMemoryError
 from inpaintcli.inpainters.base import Card, Inpainter
 from inpaintcli.resident import Resident
 
-#: Tiles of about this many pixels are run in one call: more takes memory and is no faster.
+#: Tiles of about this many pixels are run in one call on a CPU: more takes memory and is no faster.
 BATCH_PIXELS = 65_536
 
 
@@ -160,9 +160,12 @@ class _Run:
 
     def _tiles(self, level: Level) -> None:
         grid = self._grid(level)
-        if self._on_gpu(level, grid):
-            return
         batch = self.batch_size or max(1, BATCH_PIXELS // (grid.height * grid.width))
+        resident: Resident | None = getattr(self.inpainter, "resident", None)
+        if resident is not None:
+            if self._on_gpu(resident, level, grid):
+                return
+            batch = 1  # What least memory is needed for.
         shape = (level.wanted.shape[0], level.wanted.shape[1])
         blend = tiling.Blend(shape, grid)
         rows_of_tiles = tiling.plan(level.wanted, grid)
@@ -182,18 +185,15 @@ class _Run:
             rows = np.s_[top : top + len(strip)]
             _put(level.pixels[rows], level.wanted[rows], strip)
 
-    def _on_gpu(self, level: Level, grid: tiling.Grid) -> bool:
-        """Fill what is wanted in the memory of the GPU; False where the method does not work so, or
-        the GPU has too little."""
-        resident: Resident | None = getattr(self.inpainter, "resident", None)
-        if resident is None:
-            return False
+    def _on_gpu(self, resident: Resident, level: Level, grid: tiling.Grid) -> bool:
+        """Fill what is wanted in the memory of the GPU; False where it has too little, with nothing
+        changed."""
         pixels = level.pixels
         if not self.inpainter.card.prior:
             pixels = pixels.copy()
             pixels[level.damage] = 0
         before = self.done
-        overwritten = []
+        guesses: list[Pixels] = []
         try:
             for places, values in resident.run(
                 {"image": pixels, "mask": level.damage},
@@ -204,12 +204,15 @@ class _Run:
                 batch=self.batch_size,
                 done=self._report,
             ):
-                overwritten.append((places, level.pixels[places]))
+                guesses.append(level.pixels[places])
                 level.pixels[places] = _rounded(values, level.pixels.dtype)
         except GpuMemoryError:
             self.done = before
-            for places, guess in overwritten:
-                level.pixels[places] = guess
+            # They were filled from top to bottom.
+            filled = sum(map(len, guesses))
+            if filled:
+                y, x = np.nonzero(level.wanted)
+                level.pixels[y[:filled], x[:filled]] = np.concatenate(guesses)
             return False
         return True
 

@@ -9,8 +9,8 @@ any size takes no more memory than that beside its own pixels.
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -28,10 +28,11 @@ PROGRAMS = Path(__file__).parent / "programs"
 BATCH_PIXELS = 1_048_576
 #: The slots have room for tiles of about this many pixels.
 SLOT_PIXELS = 16 * BATCH_PIXELS
-#: So many pixels are blended in one call, for each of which the GPU holds a few hundred bytes.
-BLEND_PIXELS = 262_144
-#: How far a picture may come out from what the session gives by itself, of intensities in [0, 1]:
-#: of another size of batch cuDNN may compute the same in another way, in float16.
+#: So many values, one for each tile over a pixel, are blended in one call; for each of them the GPU
+#: holds about a hundred bytes.
+BLEND_VALUES = 1_048_576
+#: How far a picture may come out from what the session gives tile by tile, of intensities in
+#: [0, 1]: for another size of batch cuDNN may compute the same in another way, in float16.
 TOLERANCE = 0.02
 
 #: What picks pixels of a (h, w) array: their rows and columns, or rows that are wanted whole.
@@ -55,6 +56,9 @@ class Resident:
         self._blend = _program("blend", device, session.threads)
         #: Tiles of so many pixels have turned out to be too many at once.
         self._too_many: float = np.inf
+        #: Memory for tiles, kept from photo to photo: what ONNX Runtime has taken of a GPU it does
+        #: not give back, and for another size it would take more.
+        self._rooms: dict[str, Held] = {}
 
     def run(
         self,
@@ -82,22 +86,23 @@ class Resident:
         lefts = np.concatenate([row.lefts for row in rows])
         area = grid.height * grid.width
         fit = max(1, self._too_many / 2 / area)
-        if batch is None:
-            batch = _fitting(len(tops), min(BATCH_PIXELS // area, fit))
-        else:
-            batch = int(min(batch, len(tops), fit))
+        most = int(min(batch or max(1, BATCH_PIXELS // area), fit))
+        # All calls take as many, for cuDNN plans every convolution anew for another number.
+        calls = -(-len(tops) // most)
+        batch = -(-len(tops) // calls)
         down = tiling.axis(height, grid.height, grid.overlap, grid.margin)
         across = tiling.axis(width, grid.width, grid.overlap, grid.margin)
         # Those that lie over one row of pixels, and those that are under way.
         least = down.tiles.shape[1] * max(len(row.lefts) for row in rows) + batch
-        capacity = -(-min(len(tops), max(least, SLOT_PIXELS // area)) // batch) * batch
+        capacity = min(len(tops), max(least, SLOT_PIXELS // area))
 
         photo = {name: _Plane(self.session, values) for name, values in inputs.items()}
         tiles = {
-            name: self.session.room((batch, plane.channels, grid.height, grid.width), np.float32)
+            name: self._room(name, (batch, plane.channels, grid.height, grid.width))
             for name, plane in photo.items()
         }
-        slots = self.session.room((capacity, channels, grid.height, grid.width), np.float32)
+        # A call that reaches beyond the last slot writes what is over behind it.
+        slots = self._room("", (capacity + batch, channels, grid.height, grid.width))
         blended = _Blended(
             self._blend, slots, (down, across),
             _numbers((height, width), grid, tops, lefts, capacity), wanted, (height, width),
@@ -106,6 +111,8 @@ class Resident:
 
         start = oldest = 0
         while start < len(tops):
+            slot = start % capacity
+            new = min(batch, len(tops) - start, capacity - slot)
             if start + batch - oldest > capacity:
                 # No tile from here on reaches above its top.
                 yield from blended.until(int(tops[start]))
@@ -119,18 +126,27 @@ class Resident:
                     )  # fmt: skip
                 self.session.run_held(
                     {name: held.part(0, batch) for name, held in tiles.items()},
-                    {self.session.outputs[0].name: slots.part(start % capacity, batch)},
+                    {self.session.outputs[0].name: slots.part(slot, batch)},
                 )
             except GpuMemoryError:
                 if batch == 1:
                     raise
                 self._too_many = batch * area
-                # All slots are still whole batches.
-                batch = batch // 2 if batch % 2 == 0 else 1
+                batch = -(-batch // 2)
                 continue
-            done(min(batch, len(tops) - start))
-            start += batch
+            done(new)
+            start += new
         yield from blended.until(height)
+
+    def _room(self, name: str, shape: tuple[int, ...]) -> Held:
+        """Memory of that name, of the shape or, in memory that was larger, more."""
+        number = math.prod(shape)
+        room = self._rooms.pop(name, None)
+        if room is None or room.shape[0] < number:
+            del room
+            room = self.session.room((number,), np.float32)
+        self._rooms[name] = room
+        return room.part(0, number).reshaped(*shape)
 
 
 @functools.cache
@@ -197,12 +213,14 @@ class _Blended:
             "down_places": down.places * width, "across_places": across.places,
             "down_shares": down.shares, "across_shares": across.shares,
             "slots": numbers.ravel() * (self.channels * area),
-            "planes": np.arange(self.channels) * area,
+            "planes": (np.arange(self.channels) * area)[:, None, None],
         }  # fmt: skip
         self._inputs: dict[str, Held | NDArray[Any]] = {
             name: program.hold(values) for name, values in constant.items()
         }
         self._inputs["tiles"] = slots.reshaped(slots.shape[0] * self.channels * area)
+        #: So many pixels are blended in one call.
+        self._most = max(1, BLEND_VALUES // (down.tiles.shape[1] * across.tiles.shape[1]))
 
     def until(self, bottom: int) -> Iterator[tuple[Places, Floats]]:
         """All that is wanted from where the last call ended down to a row of the photo."""
@@ -212,31 +230,35 @@ class _Blended:
         if self.wanted is None:
             y = np.arange(top, bottom)[:, None]
             x = np.arange(self.width)[None]
-            yield slice(top, bottom), self._blend(y, x, max(1, BLEND_PIXELS // self.width))
+            yield slice(top, bottom), self._blend(y, x)
         else:
             places = np.nonzero(self.wanted[top:bottom])
             y, x = places[0] + top, places[1]
             if len(y):
-                yield (y, x), self._blend(y[:, None], x[:, None], BLEND_PIXELS)[:, 0]
+                yield (y, x), self._blend(y[:, None], x[:, None])[:, 0]
 
-    def _blend(self, y: NDArray[np.intp], x: NDArray[np.intp], rows: int) -> Floats:
-        """The pixels at (n, 1) rows and at (n, 1) or (1, width) columns, `rows` of n at a time."""
+    def _blend(self, y: NDArray[np.intp], x: NDArray[np.intp]) -> Floats:
+        """The pixels at (n, 1) rows and at (n, 1) or (1, width) columns."""
         out = self.program.room((len(y), x.shape[1], self.channels), np.float32)
-        for start, end in pairwise([*range(0, len(y), rows), len(y)]):
-            across = x if len(x) == 1 else x[start:end]
-            self.program.run_held(
-                {**self._inputs, "y": y[start:end], "x": across},
-                {"blended": out.part(start, end - start)},
-            )
+        start = 0
+        while start < len(y):
+            rows = min(max(1, self._most // x.shape[1]), len(y) - start)
+            there = np.s_[start : start + rows]
+            try:
+                self.program.run_held(
+                    {**self._inputs, "y": y[there], "x": x if len(x) == 1 else x[there]},
+                    {"blended": out.part(start, rows)},
+                )
+            except GpuMemoryError:
+                if rows == 1:
+                    raise
+                self._most = rows * x.shape[1] // 2
+                continue
+            start += rows
         values: Floats = out.numpy()
         if not np.isfinite(values).all():
             raise ModelError(f"{self.path}: the model returned values that are not numbers")
         return values
-
-
-def _fitting(tiles: int, most: float) -> int:
-    """Tiles a call: a power of two, at most `most` of them, and no more than it takes."""
-    return 1 << min((tiles - 1).bit_length(), max(1, int(most)).bit_length() - 1)
 
 
 def _numbers(
@@ -256,30 +278,53 @@ def _numbers(
     return numbers
 
 
-def resident(session: Session, channels: Mapping[str, int], returned: int) -> Resident | None:
-    """The tiles of a network on its GPU; None on a CPU, and where that does not give what the
-    session gives by itself.
+def resident(
+    session: Session, channels: Mapping[str, int], returned: int, side: int
+) -> Resident | None:
+    """The tiles of a network on its GPU; None on a CPU, and where they do not come out as the
+    session gives them by itself.
 
-    channels: of its inputs, by name. returned: channels of its output.
+    channels: of its inputs, by name. returned: channels of its output. side: of tiles to try, in
+    pixels, at least 16.
     """
     if session.device != "cuda":
         return None
     try:
         tiles = Resident(session)
-        return tiles if _works(tiles, channels, returned) else None
+        works = all(_works(tiles, channels, returned, side, kind) for kind in (np.uint8, np.uint16))
     except ModelError:
         return None
+    return tiles if works else None
 
 
-def _works(tiles: Resident, channels: Mapping[str, int], returned: int) -> bool:
-    """Whether one small picture comes out as it should."""
-    grid = Grid(64, 64)
+def _works(
+    tiles: Resident,
+    channels: Mapping[str, int],
+    returned: int,
+    side: int,
+    kind: type[np.uint8 | np.uint16],
+) -> bool:
+    """Whether four tiles that overlap come out as one by one and blended by NumPy."""
+    grid = Grid(side, side, 8)
+    shape = (2 * side - 8, 2 * side - 8)
+    rows = tiling.plan(np.broadcast_to(True, shape), grid)
     generator = np.random.default_rng(0)
     inputs = {
-        name: generator.integers(0, 256, (64, 64, number), np.uint8)
+        name: generator.integers(0, np.iinfo(kind).max, (*shape, number), kind, endpoint=True)
         for name, number in channels.items()
     }
-    feeds = {name: tiling.cut(values, 0, (0,), grid) for name, values in inputs.items()}
-    expected = np.clip(tiles.session.run(feeds)[0][0].transpose(1, 2, 0), 0, 1)
-    found = list(tiles.run(inputs, [Row(0, 64, (0,))], grid, channels=returned))
-    return len(found) == 1 and bool(np.abs(found[0][1] - expected).max() <= TOLERANCE)
+    blend = tiling.Blend(shape, grid, returned)
+    expected = []
+    for row in rows:
+        blend.start(row)
+        for left in row.lefts:
+            one = (left,)
+            cut = {name: tiling.cut(v, row.top, one, grid) for name, v in inputs.items()}
+            restored = tiles.session.run(cut)[0]
+            if restored.shape != (1, returned, side, side):
+                return False
+            blend.add(one, np.clip(restored, 0, 1))
+        expected.append(blend.finish(row)[1].copy())
+    found = [values for _, values in tiles.run(inputs, rows, grid, channels=returned)]
+    change = np.abs(np.concatenate(found) - np.concatenate(expected))
+    return bool(change.max() <= TOLERANCE)

@@ -33,7 +33,8 @@ CUDA_OPTIONS = {
     # ONNX Runtime 1.19 by timing all of them: half a second and more, when all tiles of a photo
     # take no longer. What it names at once is about as fast.
     "cudnn_conv_algo_search": "HEURISTIC",
-    # By default memory is taken in powers of two; workers share that of a GPU.
+    # By default sessions take memory in powers of two; workers share that of a GPU. What `hold` and
+    # `room` take ONNX Runtime has of another arena, to which no option reaches.
     "arena_extend_strategy": "kSameAsRequested",
 }
 
@@ -223,8 +224,8 @@ class Session:
         except Exception as error:  # Its exceptions share no public base class.
             said = f"{self.path}: the model failed on {self.device}: "
             if self.device == "cuda" and re.search(_NO_MEMORY, str(error), re.IGNORECASE):
-                why = "not enough memory on the GPU: try fewer --workers, or --device cpu"
-                raise GpuMemoryError(said + why) from None
+                why = "not enough memory on the GPU: fewer --workers, a smaller --tile or"
+                raise GpuMemoryError(f"{said}{why} --device cpu help") from None
             raise ModelError(said + _first_line(error)) from None
 
 

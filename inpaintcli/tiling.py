@@ -9,6 +9,7 @@ is ever held.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -90,7 +91,7 @@ def plan(mask: Mask, grid: Grid) -> list[Row]:
     return [Row(top, below, touched) for (top, touched), below in zip(found, belows, strict=False)]
 
 
-def count(rows: list[Row]) -> int:
+def count(rows: Sequence[Row]) -> int:
     """How many tiles a plan has."""
     return sum(len(row.lefts) for row in rows)
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from inpaintcli import damage, gpus, load_model, restore
+from inpaintcli import damage, gpus, load_model, resident, restore
 from inpaintcli import mask as masks
 from inpaintcli.arrays import Mask, Pixels
 from inpaintcli.detect import CERTAIN, load_detector, probability, to_mask
@@ -128,6 +128,25 @@ def test_tiles_that_stay_on_the_gpu_are_what_they_are_by_themselves(
     assert near(filled[0], filled[1], mask) >= MOST
     change = np.abs(found[0].astype(np.float32) - found[1]) / CERTAIN
     assert (change <= 4 / 255).mean() >= MOST
+
+
+@cuda
+def test_deep_damage_of_16_bits_with_little_memory(
+    gpu: str, photo: Pixels, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Several sizes, slots that are used again, and calls of a few tiles."""
+    pixels, mask = damage(photo.astype(np.uint16) * 257, "scratches", seed=2)
+    mask = mask.copy()
+    mask[200:260, 200:260] = True
+    expected = restore(pixels, mask, PHOTO, device="cpu", grain="off")
+    monkeypatch.setattr(resident, "SLOT_PIXELS", 1)
+    for pixels_a_call in (resident.BATCH_PIXELS, 2 * 128 * 128):
+        monkeypatch.setattr(resident, "BATCH_PIXELS", pixels_a_call)
+        inpainter = load_model(PHOTO, device=gpu)
+        filled = restore(pixels, mask, inpainter, tile=128, grain="off")
+        assert (filled[~mask] == pixels[~mask]).all()
+        change = np.abs(filled[mask].astype(np.int64) - expected[mask])
+        assert (change <= 257).mean() >= MOST
 
 
 @cuda

@@ -203,7 +203,7 @@ def grids(draw: st.DrawFn) -> Grid:
     depth=st.sampled_from([np.uint8, np.uint16]), hint=st.booleans(),
     share=st.sampled_from([None, 0.002, 0.02, 0.4]), seed=st.integers(0, 999),
     batch_pixels=st.sampled_from([1_048_576, 3000]), slot_pixels=st.sampled_from([1, 16_777_216]),
-    blend_pixels=st.sampled_from([262_144, 100]),
+    blend_values=st.sampled_from([1_048_576, 100]),
 )  # fmt: skip
 @settings(max_examples=200, deadline=None)
 def test_tiles_that_stay_on_the_device_blend_to_the_same_picture(
@@ -218,7 +218,7 @@ def test_tiles_that_stay_on_the_device_blend_to_the_same_picture(
     seed: int,
     batch_pixels: int,
     slot_pixels: int,
-    blend_pixels: int,
+    blend_values: int,
 ) -> None:
     rng = np.random.default_rng(seed)
     inputs: Inputs = {
@@ -239,7 +239,7 @@ def test_tiles_that_stay_on_the_device_blend_to_the_same_picture(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(resident, "BATCH_PIXELS", batch_pixels)
         patch.setattr(resident, "SLOT_PIXELS", slot_pixels)
-        patch.setattr(resident, "BLEND_PIXELS", blend_pixels)
+        patch.setattr(resident, "BLEND_VALUES", blend_values)
         values, times, told = resident_run(shared, inputs, rows, grid, wanted=wanted, batch=batch)
     everywhere = wanted is None
     np.testing.assert_array_equal(times, 1 if everywhere else wanted)
@@ -255,10 +255,9 @@ def test_tiles_that_stay_on_the_device_blend_to_the_same_picture(
 
 
 def test_a_large_photo_takes_no_more_room_than_a_small_one(
-    shared: Resident, monkeypatch: pytest.MonkeyPatch
+    file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(resident, "SLOT_PIXELS", 1)
-    assert isinstance(shared.session, OnDevice)
     grid = Grid(16, 16, 4, 4)
     rng = np.random.default_rng(0)
     taken = []
@@ -268,10 +267,12 @@ def test_a_large_photo_takes_no_more_room_than_a_small_one(
             "mask": np.zeros((height, 60), np.bool_),
         }
         rows = tiling.plan(np.broadcast_to(True, (height, 60)), grid)
-        shared.session.rooms.clear()
-        values, _, _ = resident_run(shared, inputs, rows, grid, batch=4)
-        taken.append(shared.session.rooms.copy())
-        expected = in_numpy(shared.session, inputs, rows, grid)
+        tiles = Resident(session := OnDevice(file))
+        values, _, _ = resident_run(tiles, inputs, rows, grid, batch=4)
+        taken.append(session.rooms.copy())
+        resident_run(tiles, inputs, rows, grid, batch=4)
+        assert session.rooms == taken[-1], "and for the next photo the same"
+        expected = in_numpy(session, inputs, rows, grid)
         np.testing.assert_allclose(values, expected, atol=1e-5)
     assert taken[0] == taken[1]
 
@@ -292,7 +293,7 @@ class TestTooLittleMemory:
     grid = Grid(16, 16, 4, 4)
 
     @pytest.mark.parametrize(
-        ("batch", "most", "expected"), [(None, 5, [16, 8, 4]), (7, 6, [7, 1]), (12, 5, [12, 6, 3])]
+        ("batch", "most", "expected"), [(None, 5, [14, 7, 4]), (7, 6, [7, 4]), (12, 5, [12, 6, 3])]
     )
     def test_batches_get_smaller_and_stay_so(
         self, file: Path, monkeypatch: pytest.MonkeyPatch, batch: int | None, most: int,
@@ -334,6 +335,20 @@ class TestTooLittleMemory:
         np.testing.assert_allclose(values, whole, atol=1e-5)
         assert [told[0], told[-2]] == [8, 2]
         assert sum(told) == tiling.count(rows)
+
+    def test_fewer_pixels_are_blended_at_once(
+        self, file: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        tiles = Resident(session := OnDevice(file))
+        assert isinstance(tiles._blend, OnDevice)
+        monkeypatch.setattr(tiles._blend, "most", 20)
+        tiles._blend.batches.clear()
+        inputs: Inputs = {"image": picture(90, 70), "mask": stripe(90, 70)}
+        rows = tiling.plan(np.broadcast_to(True, (90, 70)), self.grid)
+        values, _, _ = resident_run(tiles, inputs, rows, self.grid)
+        np.testing.assert_allclose(values, in_numpy(session, inputs, rows, self.grid), atol=1e-5)
+        assert max(tiles._blend.batches) > 20
+        assert tiles._blend.batches[-1] <= 20
 
     @pytest.mark.parametrize("prior", [True, False])
     @pytest.mark.parametrize("until", [0, 22])
@@ -455,7 +470,7 @@ class TestResident:
     """Where tiles stay on the device."""
 
     def test_not_on_a_cpu(self, file: Path) -> None:
-        assert resident.resident(Session(file, "cpu", 1), CHANNELS, 3) is None
+        assert resident.resident(Session(file, "cpu", 1), CHANNELS, 3, 32) is None
         assert OnnxInpainter(Session(file, "cpu", 1)).resident is None
         assert load_detector(device="cpu", threads=1).resident is None
 
@@ -465,7 +480,7 @@ class TestResident:
     ) -> None:
         session = OnDevice(file, "cuda:1")
         session.off = off
-        found = resident.resident(session, CHANNELS, 3)
+        found = resident.resident(session, CHANNELS, 3, 32)
         assert (found is not None) == taken
         if found:
             assert found.session is session
@@ -482,7 +497,7 @@ class TestResident:
                 opened.append((path.stem, device))
 
         monkeypatch.setattr(resident, "Session", Told)
-        assert resident.resident(OnDevice(file, "cuda:1"), CHANNELS, 3)
+        assert resident.resident(OnDevice(file, "cuda:1"), CHANNELS, 3, 32)
         assert sorted(opened) == [(name, "cuda:1") for name in ("blend", "cut-16", "cut-8")]
 
     @pytest.mark.usefixtures("_programs_anew")
@@ -493,7 +508,7 @@ class TestResident:
         shutil.copytree(resident.PROGRAMS, tmp_path / "programs")
         (tmp_path / f"programs/{name}.onnx").write_bytes(b"no program")
         monkeypatch.setattr(resident, "PROGRAMS", tmp_path / "programs")
-        assert resident.resident(OnDevice(file), CHANNELS, 3) is None
+        assert resident.resident(OnDevice(file), CHANNELS, 3, 32) is None
 
     @pytest.mark.usefixtures("_programs_anew")
     def test_not_where_a_program_cannot_be_run(
@@ -504,22 +519,25 @@ class TestResident:
                 raise ModelError("there is no such kernel")
 
         monkeypatch.setattr(resident, "Session", Failing)
-        assert resident.resident(OnDevice(file), CHANNELS, 3) is None
+        assert resident.resident(OnDevice(file), CHANNELS, 3, 32) is None
 
     def test_not_where_memory_is_short_from_the_start(self, file: Path) -> None:
         session = OnDevice(file)
         session.most = 0
-        assert resident.resident(session, CHANNELS, 3) is None
+        assert resident.resident(session, CHANNELS, 3, 32) is None
 
     def test_networks_that_take_one_picture_or_one_size_are_run_as_ever(
         self, tmp_path: Path
     ) -> None:
         pixels, mask = scratched(40, 56), stripe(40, 56)
-        for number, sides in ((1, None), (None, (32, 32))):
+        for number, sides in ((1, None), (None, (32, 32)), (None, (128, 128))):
             path = network(tmp_path / "n.onnx", sides, number)
             inpainter = OnnxInpainter(OnDevice(path))
-            assert inpainter.resident is None
+            assert (inpainter.resident is None) == (number == 1)
             restored = restore(pixels, mask, inpainter, grain="off")
+            inpainter.resident = None
+            expected = restore(pixels, mask, inpainter, grain="off")
+            np.testing.assert_allclose(restored, expected, atol=1)
             assert (restored[~mask] == pixels[~mask]).all()
 
     def test_inpainters_and_detectors_have_it(self, file: Path, tmp_path: Path) -> None:

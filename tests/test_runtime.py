@@ -236,8 +236,8 @@ def test_memory_that_runs_out_later_is_told_in_our_words(machine: Machine) -> No
         "requested buffer of size 1073741824"
     )
     told = (
-        "a.onnx: the model failed on cuda: not enough memory on the GPU: try fewer --workers, or "
-        "--device cpu"
+        "a.onnx: the model failed on cuda: not enough memory on the GPU: fewer --workers, a "
+        "smaller --tile or --device cpu help"
     )
     with pytest.raises(GpuMemoryError) as error:
         session.run({})

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-from inpaintcli import work
+from inpaintcli import batch, work
+from inpaintcli.errors import GpuMemoryError
+from inpaintcli.filling import Progress
 from inpaintcli.inpainters.base import Card
+from inpaintcli.jobs import Job, Outcome, Work, Written
 from inpaintcli.mask import MaskTools
+from inpaintcli.pairing import Beside
 from inpaintcli.sources import Detected, Drawn, Infrared, Masking, Source
 from inpaintcli.work import Detecting, Restoring
 
@@ -50,3 +55,17 @@ def test_where_networks_run_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
     assert Restoring("photo", "auto", masking(Drawn())).load(1).devices == {"cuda"}
     found = Restoring("photo", "cpu", masking(Detected())).load(1).devices
     assert found == {"cuda", "cpu"}, "the detector may have had no room"
+
+
+def test_a_photo_that_is_too_large_for_the_gpu_is_no_end_of_the_run(tmp_path: Path) -> None:
+    """Not even the first."""
+
+    def do(job: Job, progress: Progress | None) -> Outcome:
+        if job.photo.stem == "large":
+            raise GpuMemoryError("the model failed on cuda: not enough memory")
+        return Outcome(job.photo, "restored")
+
+    jobs = [Job(tmp_path / f"{name}.png", Beside(), Written()) for name in ("large", "small")]
+    failed, done = batch.run(jobs, Work(do), lambda job: None)
+    assert failed.error == f"{jobs[0].photo}: the model failed on cuda: not enough memory"
+    assert done.status == "restored"

@@ -65,6 +65,8 @@ def _loaded(path: Path) -> onnx.ModelProto:
         raise HalvingError(f"{path}: is no ONNX file") from None
     if not any(node.op_type == "Conv" for node in model.graph.node):
         raise HalvingError(f"{path}: has no convolutions in float: give what training.export wrote")
+    if any(item.key == "precision" for item in model.metadata_props):
+        raise HalvingError(f"{path}: is in another precision already: give what it was made of")
     return model
 
 
@@ -90,7 +92,7 @@ def halve(model: onnx.ModelProto) -> onnx.ModelProto:
     #: The names under which values go that were cast, and the finished nodes.
     cast: dict[tuple[str, int], str] = {}
     done: list[onnx.NodeProto] = []
-    halves = {name for node in nodes if node.name in inner for name in node.output}
+    halves = {name for node in nodes if node.output[0] in inner for name in node.output}
 
     def as_type(name: str, kind: int) -> str:
         """The value of that name in float16 or float32, cast where it is the other."""
@@ -107,7 +109,7 @@ def halve(model: onnx.ModelProto) -> onnx.ModelProto:
         return cast[name, kind]
 
     for node in nodes:
-        kind = HALF if node.name in inner else FLOAT
+        kind = HALF if node.output[0] in inner else FLOAT
         inputs = [as_type(name, kind) if name else "" for name in node.input]
         del node.input[:]
         node.input.extend(inputs)
@@ -163,7 +165,7 @@ def emulated(halved: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def _between_convolutions(nodes: list[onnx.NodeProto]) -> set[str]:
-    """The names of convolutions, and of nodes that have some both before and after them."""
+    """The first outputs of convolutions, and of nodes that have some both before and after them."""
     after: set[str] = set()
     behind: set[str] = set()
     for node in nodes:
@@ -173,7 +175,7 @@ def _between_convolutions(nodes: list[onnx.NodeProto]) -> set[str]:
         if node.op_type == "Conv" or any(name in after for name in node.output):
             after.update(node.input)
     return {
-        node.name
+        node.output[0]
         for node in nodes
         if node.op_type == "Conv"
         or (

@@ -72,8 +72,8 @@ def blend() -> onnx.ModelProto:
     every row and column of the photo there are the tiles over it, their places and shares, as in
     `inpaintcli.tiling.Axis`: down_tiles is counted in steps of the length of a row of `slots`,
     down_places in steps of the width of a tile. slots int64: for every tile of the grid where in
-    `tiles`, which is flat, its values begin; planes int64 (c): where those of its channels begin.
-    blended: float (m, n, c), of values that were clipped to [0, 1]; no numbers stay none, and
+    `tiles`, which is flat, its values begin; planes int64 (c, 1, 1): where those of its channels
+    do. blended: float (m, n, c), of values that were clipped to [0, 1]; no numbers stay none, and
     infinity becomes such.
     """
     nodes = [
@@ -90,7 +90,7 @@ def blend() -> onnx.ModelProto:
         make_node("Gather", ["slots", "number"], ["slot"], axis=0),
         make_node("Add", ["down_places_spread", "across_places_spread"], ["inside"]),
         make_node("Add", ["slot", "inside"], ["place"]),
-        make_node("Unsqueeze", ["place", "fifth"], ["place_spread"]),
+        make_node("Unsqueeze", ["place", "third"], ["place_spread"]),
         make_node("Add", ["place_spread", "planes"], ["places"]),
         make_node("Gather", ["tiles", "places"], ["values"], axis=0),
         make_node("Clip", ["values", "black", "white"], ["clipped"]),
@@ -98,8 +98,10 @@ def blend() -> onnx.ModelProto:
         make_node("Mul", ["values", "black"], ["nothing"]),
         make_node("Add", ["clipped", "nothing"], ["told"]),
         make_node("Mul", ["down_shares_spread", "across_shares_spread"], ["share"]),
-        make_node("Unsqueeze", ["share", "fifth"], ["share_spread"]),
+        make_node("Unsqueeze", ["share", "third"], ["share_spread"]),
         make_node("Mul", ["told", "share_spread"], ["shared"]),
+        # Over the last axes, for which ONNX Runtime has a kernel of its own; over others it asks
+        # cuDNN, which refuses some shapes.
         make_node("ReduceSum", ["shared", "summed"], ["blended"], keepdims=0),
     ]
     axes: list[Value] = [
@@ -115,11 +117,11 @@ def blend() -> onnx.ModelProto:
         nodes,
         [
             ("y", TensorProto.INT64, ("a", "b")), ("x", TensorProto.INT64, ("c", "d")), *axes,
-            ("slots", TensorProto.INT64, ("S",)), ("planes", TensorProto.INT64, ("C",)),
+            ("slots", TensorProto.INT64, ("S",)), ("planes", TensorProto.INT64, ("C", 1, 1)),
             ("tiles", TensorProto.FLOAT, ("T",)),
         ],
         [("blended", TensorProto.FLOAT, ("m", "n", "C"))],
-        {"third": [2], "fourth": [3], "fifth": [4], "summed": [2, 3], "black": 0.0, "white": 1.0},
+        {"third": [2], "fourth": [3], "summed": [3, 4], "black": 0.0, "white": 1.0},
     )  # fmt: skip
 
 

@@ -228,10 +228,10 @@ def carry_out(
     jobs, quiet, pipes = plan.jobs, telling.quiet, telling.pipes
     if telling.pictured:
         jobs = [replace(job, pictured=at < sheet.MOST_SHOWN) for at, job in enumerate(jobs)]
-    device = "cpu" if crew.device == "auto" and not recipe.has_networks else crew.device
+    device = crew.device if recipe.has_networks else "cpu"
     number, threads = workers.crew(len(jobs), device, crew.workers, crew.threads)
     # In this process what cannot be loaded is known before anything is said.
-    here = dry_run or (jobs and not workers.apart(len(jobs), device, number))
+    here = dry_run is not None or bool(jobs and not workers.apart(len(jobs), device, number))
     work = recipe.load(threads) if here else None
     total = len(plan.order)
     outcomes: list[Outcome] = []

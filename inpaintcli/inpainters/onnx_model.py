@@ -13,7 +13,7 @@ from inpaintcli.arrays import Floats
 from inpaintcli.errors import ModelError
 from inpaintcli.inpainters.base import Card
 from inpaintcli.inpainters.signature import OURS, fixed_side, one_by_one, refusal, result
-from inpaintcli.resident import resident
+from inpaintcli.resident import Resident, resident
 from inpaintcli.runtime import Session
 
 DEFAULT_TILE = 256
@@ -32,11 +32,12 @@ class OnnxInpainter:
             raise refusal(self.session)
         #: Whether it takes several tiles in one run.
         self.together = not one_by_one(self.session)
-        #: Its tiles on the GPU, where it runs on one that does that.
-        self.resident = (
-            resident(self.session, {"image": 3, "mask": 1}, 3) if self.together else None
-        )
         self._card = card_of(self.session.metadata, self.session.path, fixed_side(self.session))
+        #: Its tiles on the GPU, where it runs on one that does that.
+        self.resident: Resident | None = None
+        if self.together:
+            side = fixed_side(self.session) or -(-64 // self._card.multiple) * self._card.multiple
+            self.resident = resident(self.session, {"image": 3, "mask": 1}, 3, side)
 
     @property
     def card(self) -> Card:

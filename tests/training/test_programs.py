@@ -76,7 +76,7 @@ def test_blend(across: bool) -> None:
     (blended,) = session.run(
         None,
         {
-            "y": y, "x": x, "slots": slots * 40, "planes": np.array([0, 20]),
+            "y": y, "x": x, "slots": slots * 40, "planes": np.array([0, 20])[:, None, None],
             "tiles": tiles.ravel(), "down_tiles": numbers["down"] * 3,
             "across_tiles": numbers["across"], "down_places": places["down"] * 5,
             "across_places": places["across"], "down_shares": shares["down"],
@@ -102,7 +102,8 @@ def test_what_is_no_number_stays_none(value: float) -> None:
     names = ("y", "x", "down_tiles", "across_tiles", "down_places", "across_places")
     feeds = {
         **dict.fromkeys(names, nothing), "down_shares": one, "across_shares": one,
-        "slots": nothing[0], "planes": nothing[0], "tiles": np.full(1, value, np.float32),
+        "slots": nothing[0], "planes": nothing[:, :, None],
+        "tiles": np.full(1, value, np.float32),
     }  # fmt: skip
     (blended,) = onnxruntime.InferenceSession(PROGRAMS / "blend.onnx").run(None, feeds)
     assert not np.isfinite(blended).any()
