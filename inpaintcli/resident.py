@@ -94,7 +94,7 @@ class Resident:
         across = tiling.axis(width, grid.width, grid.overlap, grid.margin)
         # Those that lie over one row of pixels, and those that are under way.
         least = down.tiles.shape[1] * max(len(row.lefts) for row in rows) + batch
-        capacity = min(len(tops), max(least, SLOT_PIXELS // area))
+        capacity = min(calls * batch, max(least, SLOT_PIXELS // area))
 
         photo = {name: _Plane(self.session, values) for name, values in inputs.items()}
         tiles = {

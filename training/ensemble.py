@@ -19,15 +19,13 @@ from onnx import helper, numpy_helper
 from rich.console import Console
 
 from inpaintcli.files import write_whole
+from training import onnx_file
 from training.command import shell_command
 from training.export import terminals
 from training.networks import DETECTOR
+from training.onnx_file import OnnxFileError
 
 *INPUTS, OUTPUT = terminals(DETECTOR)
-
-
-class EnsembleError(Exception):
-    """The files are no two detectors that could be one; the text says why."""
 
 
 def main(
@@ -50,22 +48,17 @@ def main(
         onnx.helper.set_model_props(whole, _card(cards[0], cards[1], threshold))
         onnx.checker.check_model(whole)
         write_whole(output, whole.SerializeToString())
-    except (EnsembleError, OSError) as error:
+    except (OnnxFileError, OSError) as error:
         console.print(f"Error: {error}", style="red", markup=False)
         raise typer.Exit(2) from None
     console.print(f"{output}: {output.stat().st_size / 1e6:.2f} MB", markup=False)
 
 
 def _loaded(path: Path) -> onnx.ModelProto:
-    try:
-        model = onnx.load(path)
-    except OSError as error:
-        raise EnsembleError(f"{path}: cannot be read ({error.strerror})") from None
-    except Exception:  # What is no model at all makes protobuf raise anything.
-        raise EnsembleError(f"{path}: is no ONNX file") from None
+    model = onnx_file.read(path)
     names = [one.name for one in (*model.graph.input, *model.graph.output)]
     if names != [*INPUTS, OUTPUT]:
-        raise EnsembleError(f"{path}: is no detector: has {', '.join(names)}")
+        raise OnnxFileError(f"{path}: is no detector: has {', '.join(names)}")
     return model
 
 
@@ -73,10 +66,10 @@ def merged(first: onnx.ModelProto, second: onnx.ModelProto, share: float) -> onn
     """Both networks side by side over the same inputs; the second counts for `share`, 0 to 1."""
     if len({any(node.op_type == "QLinearConv" for node in one.graph.node)
             for one in (first, second)}) > 1:  # fmt: skip
-        raise EnsembleError("one is in 8 bit and the other in float: give two of a kind")
+        raise OnnxFileError("one is in 8 bit and the other in float: give two of a kind")
     versions = {(one.domain, one.version) for one in (*first.opset_import, *second.opset_import)}
     if len(versions) != len({domain for domain, _ in versions}):
-        raise EnsembleError("the two files need different versions of ONNX: export them alike")
+        raise OnnxFileError("the two files need different versions of ONNX: export them alike")
     nodes: list[onnx.NodeProto] = []
     tensors: list[onnx.TensorProto] = []
     parts: list[str] = []

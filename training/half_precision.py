@@ -23,13 +23,11 @@ import typer
 from rich.console import Console
 
 from inpaintcli.files import write_whole
+from training import onnx_file
 from training.command import shell_command
+from training.onnx_file import OnnxFileError
 
 HALF, FLOAT = onnx.TensorProto.FLOAT16, onnx.TensorProto.FLOAT
-
-
-class HalvingError(Exception):
-    """The file is no network that could be halved; the text says why."""
 
 
 def main(
@@ -50,23 +48,18 @@ def main(
         for path, made in files.items():
             onnx.helper.set_model_props(made, {**card, "command": command, "precision": "float16"})
             write_whole(path, made.SerializeToString())
-    except (HalvingError, OSError) as error:
+    except (OnnxFileError, OSError) as error:
         console.print(f"Error: {error}", style="red", markup=False)
         raise typer.Exit(2) from None
     console.print(f"{output}: {output.stat().st_size / 1e6:.2f} MB", markup=False)
 
 
 def _loaded(path: Path) -> onnx.ModelProto:
-    try:
-        model = onnx.load(path)
-    except OSError as error:
-        raise HalvingError(f"{path}: cannot be read ({error.strerror})") from None
-    except Exception:  # What is no model at all makes protobuf raise anything.
-        raise HalvingError(f"{path}: is no ONNX file") from None
+    model = onnx_file.read(path)
     if not any(node.op_type == "Conv" for node in model.graph.node):
-        raise HalvingError(f"{path}: has no convolutions in float: give what training.export wrote")
+        raise OnnxFileError(f"{path}: has no float convolutions: give what training.export wrote")
     if any(item.key == "precision" for item in model.metadata_props):
-        raise HalvingError(f"{path}: is in another precision already: give what it was made of")
+        raise OnnxFileError(f"{path}: is in another precision already: give what it was made of")
     return model
 
 
